@@ -1,0 +1,33 @@
+"""The trace that the receiver and the worker share for one event. Pub/Sub carries it as an attribute.
+
+Format: "Trace Context" (W3C), header `traceparent`.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One event's trace id (32 hex digits), the span of the service at work (16), and whether it is sampled."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+    @classmethod
+    def continued(cls, traceparent: str | None) -> Self:
+        """Continue the trace of `traceparent` with a span of our own, or start one where there is none to continue."""
+        match = _TRACEPARENT.fullmatch(traceparent or "")
+        if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
+            return cls(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), sampled=False)
+        return cls(trace_id=match[1], span_id=secrets.token_hex(8), sampled=bool(int(match[3], 16) & 1))
+
+    @property
+    def traceparent(self) -> str:
+        """The value to hand on."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
