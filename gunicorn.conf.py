@@ -1,0 +1,43 @@
+"""gunicorn's settings for both services: `gunicorn 'main:receiver()'` and `gunicorn 'main:worker()'`."""
+
+import os
+import sys
+from typing import Any
+
+IS_RECEIVER = "main:receiver()" in sys.argv
+
+bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}"
+
+# One process holds one Pub/Sub channel and, in the worker, the memory store; Cloud Run scales by instances.
+# WEB_CONCURRENCY, which gunicorn reads itself, changes it.
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+
+# The receiver only waits for Pub/Sub: greenlets do that with the least CPU. Handlers may be any code, also code that
+# blocks where gevent cannot see it: the worker keeps to threads.
+worker_class = "gevent" if IS_RECEIVER else "gthread"
+worker_connections = 1_000
+threads = int(os.environ.get("WORKER_THREADS", "16"))
+
+# Cloud Run stops the container 10 s after SIGTERM; a worker process needs about one second of that to end.
+graceful_timeout = 8
+timeout = 60
+keepalive = 75
+
+# An unwrapped push sends the attributes event_id and event_type as headers, and by default gunicorn drops names with
+# an underscore. The worker's caller is authenticated; the receiver keeps the default.
+header_map = "drop" if IS_RECEIVER else "dangerous"
+
+accesslog = None  # Each service writes one line for each request itself.
+control_socket_disable = True
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Patch before anything of the app is imported: gRPC must know of gevent before its first channel exists."""
+    if not IS_RECEIVER:
+        return
+    from gevent import monkey
+
+    monkey.patch_all()
+    from grpc.experimental.gevent import init_gevent
+
+    init_gevent()

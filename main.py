@@ -1,0 +1,88 @@
+"""The two services: gunicorn loads `main:receiver()` or `main:worker()`. The only place where parts meet; no logic.
+
+Imports stand inside the functions, so that a cold start loads one service and not the other.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from relay.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+# gunicorn's own code for "the app cannot be loaded": the master then stops instead of starting workers for ever.
+APP_LOAD_ERROR = 4
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _stopping_on_misconfiguration(factory: Callable[P, R]) -> Callable[P, R]:
+    @wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return factory(*args, **kwargs)
+        except ConfigurationError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(APP_LOAD_ERROR) from None
+
+    return make
+
+
+@_stopping_on_misconfiguration
+def receiver() -> "Flask":
+    """The WSGI app that OneStock calls."""
+    from relay import log
+    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.receiver.app import create_app
+    from relay.settings import ReceiverSettings
+
+    settings = ReceiverSettings.from_environ(os.environ)
+    log.configure(project=settings.project, service="receiver")
+    publisher = GroupCommitPublisher(publish_rpc(settings.topic_path), max_waiting=settings.max_waiting_publishes)
+    return create_app(settings, publisher=publisher)
+
+
+@_stopping_on_misconfiguration
+def worker() -> "Flask":
+    """The WSGI app that Pub/Sub pushes to."""
+    import handlers
+    from relay import log
+    from relay.pubsub.dead_letters import Quarantine
+    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.registry import Registry
+    from relay.settings import PushAuth, WorkerSettings
+    from relay.stores.memory import MemoryStore
+    from relay.worker import auth
+    from relay.worker.app import create_app
+    from relay.worker.dispatch import Dispatcher, Limits
+
+    settings = WorkerSettings.from_environ(os.environ)
+    log.configure(project=settings.project, service="worker")
+    registry = Registry.collect(handlers, services=handlers.services())
+    publisher = GroupCommitPublisher(publish_rpc(settings.dead_letter_topic_path), max_waiting=1_000)
+    limits = Limits(
+        budget_seconds=settings.handler_budget_seconds,
+        lease_seconds=settings.lease_seconds,
+        retention_seconds=settings.retention_seconds,
+    )
+    dispatcher = Dispatcher(
+        registry,
+        MemoryStore(),
+        Quarantine(publisher, now=lambda: datetime.now(UTC)),
+        limits=limits,
+        ack_deadline_seconds=settings.ack_deadline_seconds,
+    )
+    authenticate: auth.Authenticate = auth.anybody
+    if settings.push_auth is PushAuth.OIDC:
+        authenticate = auth.OidcAuthenticator(
+            audience=settings.push_audience or "",
+            service_account=settings.push_service_account or "",
+            certificates=auth.CertificateCache(auth.certificates_from(settings.push_certificates_url)),
+        )
+    return create_app(settings, authenticate=authenticate, dispatcher=dispatcher)

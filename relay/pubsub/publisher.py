@@ -1,0 +1,242 @@
+"""Publishing with group commit: what waits for one RPC is published together by the next.
+
+`PublisherClient` of google.cloud.pubsub batches by a timer and commits in a thread of its own, which costs a lone
+webhook the timer and may never resolve its future. Here a waiting request does the work itself:
+
+    a request finds a free RPC slot      it leads: publishes all that waits, itself first, and answers
+    no slot is free                      it waits; the leader that finishes publishes for it or makes it the next leader
+
+No timer, no thread. Every request leaves with its own message id or with PublishError, at its deadline at the latest.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from google.api_core import exceptions
+from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+
+from relay.errors import PublishError
+from relay.message import Message
+
+MAX_BATCH_BYTES = 9_800_000  # Pub/Sub refuses requests over 10 MB; the largest message (9.5 MB and attributes) fits.
+MAX_BATCH_MESSAGES = 1_000  # Pub/Sub's limit.
+MAX_WAITING_BYTES = 100_000_000  # Keeps what waits for a frozen Pub/Sub below the memory of a small instance.
+MAX_CONCURRENT_RPCS = 4  # One RPC that hangs must not hold up the others.
+MIN_ATTEMPT_SECONDS = 0.5  # With less left, an RPC to a slow but healthy Pub/Sub would only fail.
+FIRST_BACKOFF_SECONDS = 0.05
+LONGEST_BACKOFF_SECONDS = 1.0
+
+# Pub/Sub may take the same message on the next attempt. What is not listed fails for good.
+_TRANSIENT = (
+    exceptions.Aborted,
+    exceptions.Cancelled,
+    exceptions.DeadlineExceeded,
+    exceptions.InternalServerError,
+    exceptions.ResourceExhausted,
+    exceptions.ServiceUnavailable,
+    exceptions.Unknown,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher(Protocol):
+    """What the services need of Pub/Sub."""
+
+    def publish(self, message: Message, *, budget_seconds: float) -> str:
+        """Return the message id once Pub/Sub has confirmed. Raises PublishError within `budget_seconds`."""
+        ...
+
+
+PublishRpc = Callable[[Sequence[Message], float], Sequence[str]]
+"""Publishes messages in one RPC with a timeout in seconds; returns their ids in the same order."""
+
+
+def publish_rpc(topic_path: str) -> PublishRpc:
+    """Return the RPC that publishes to a topic (`projects/PROJECT/topics/TOPIC`).
+
+    Call it once for each process, after the fork. PUBSUB_EMULATOR_HOST is honoured by the client.
+    """
+    client = PublisherClient()
+
+    def publish(messages: Sequence[Message], timeout_seconds: float) -> Sequence[str]:
+        request = PublishRequest(topic=topic_path, messages=[_to_pubsub(message) for message in messages])
+        # retry=None: the client's own retry would outlive the deadline and hide what went wrong.
+        return client.publish(request=request, retry=None, timeout=timeout_seconds).message_ids
+
+    return publish
+
+
+def _to_pubsub(message: Message) -> PubsubMessage:
+    return PubsubMessage(data=message.data, attributes=message.attributes, ordering_key=message.ordering_key)
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    """One request's place in the queue. Written by leaders under the lock, read by its request after `changed`."""
+
+    message: Message
+    deadline: float
+    changed: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    message_id: str | None = None
+    error: PublishError | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.message_id is not None or self.error is not None
+
+
+class GroupCommitPublisher:
+    """Implements `Publisher`; safe for any number of threads or greenlets."""
+
+    def __init__(
+        self,
+        rpc: PublishRpc,
+        *,
+        max_waiting: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`max_waiting` bounds the requests inside `publish`; `clock` and `sleep` are in seconds."""
+        self._rpc = rpc
+        self._max_waiting = max_waiting
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._queue: deque[_Ticket] = deque()
+        self._rpcs = 0
+        self._waiting = 0
+        self._waiting_bytes = 0
+
+    def publish(self, message: Message, *, budget_seconds: float) -> str:
+        """See `Publisher.publish`."""
+        ticket = _Ticket(message, self._clock() + budget_seconds)
+        self._admit(ticket)
+        try:
+            if not ticket.leads:
+                self._wait(ticket)
+            if ticket.leads:
+                self._lead(ticket)
+        finally:
+            self._leave(ticket)
+        if ticket.message_id is None:
+            raise ticket.error or PublishError("Pub/Sub did not confirm within the budget")
+        return ticket.message_id
+
+    def _admit(self, ticket: _Ticket) -> None:
+        with self._lock:
+            waiting_bytes = self._waiting_bytes + ticket.message.size_bytes
+            if self._waiting >= self._max_waiting or waiting_bytes > MAX_WAITING_BYTES:
+                raise PublishError(f"{self._waiting} webhooks wait for Pub/Sub already; refused so that memory holds")
+            self._waiting += 1
+            self._waiting_bytes = waiting_bytes
+            self._queue.append(ticket)
+            if self._rpcs < MAX_CONCURRENT_RPCS:
+                self._rpcs += 1
+                ticket.leads = True
+
+    def _leave(self, ticket: _Ticket) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._waiting_bytes -= ticket.message.size_bytes
+
+    def _wait(self, ticket: _Ticket) -> None:
+        """Wait until the ticket is settled, made the leader, or out of time."""
+        ticket.changed.wait(max(0.0, ticket.deadline - self._clock()))
+        with self._lock:
+            if ticket.leads or ticket.is_settled:
+                return
+            ticket.error = PublishError("Pub/Sub did not confirm within the budget: an earlier publish still runs")
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+
+    def _lead(self, ticket: _Ticket) -> None:
+        """Publish what waits, until this request has its answer; then hand the slot on."""
+        backoff_seconds = FIRST_BACKOFF_SECONDS
+        try:
+            while True:
+                self._publish_batch(self._take_batch(ticket), ticket.deadline)
+                left = ticket.deadline - self._clock()
+                if ticket.is_settled or left < backoff_seconds + MIN_ATTEMPT_SECONDS:
+                    return
+                self._sleep(backoff_seconds)
+                backoff_seconds = min(2 * backoff_seconds, LONGEST_BACKOFF_SECONDS)
+        finally:
+            self._hand_on(ticket)
+
+    def _take_batch(self, leader: _Ticket) -> list[_Ticket]:
+        """Take the leader's message and as many of the waiting ones as one request holds, in their order."""
+        with self._lock:
+            if leader in self._queue:
+                self._queue.remove(leader)
+            batch, size_bytes = [leader], leader.message.size_bytes
+            while self._queue and len(batch) < MAX_BATCH_MESSAGES:
+                size_bytes += self._queue[0].message.size_bytes
+                if size_bytes > MAX_BATCH_BYTES:
+                    break
+                batch.append(self._queue.popleft())
+            return batch
+
+    def _publish_batch(self, batch: list[_Ticket], deadline: float) -> None:
+        """Publish a batch; one that Pub/Sub refuses is halved until the message at fault stands alone."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                timeout_seconds = max(0.001, deadline - self._clock())
+                message_ids = self._rpc([ticket.message for ticket in part], timeout_seconds)
+            except exceptions.InvalidArgument as error:
+                if len(part) == 1:
+                    self._fail(part, error)
+                    continue
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            except _TRANSIENT as error:
+                self._put_back(batch[0], part, error)
+            except Exception as error:  # noqa: BLE001 - credentials and channels fail in many ways; no waiter may hang
+                self._fail(part, error)
+            else:
+                self._confirm(part, message_ids)
+
+    def _confirm(self, tickets: list[_Ticket], message_ids: Sequence[str]) -> None:
+        with self._lock:
+            for ticket, message_id in zip(tickets, message_ids, strict=True):
+                ticket.message_id = message_id
+                ticket.changed.set()
+
+    def _fail(self, tickets: Iterable[_Ticket], error: Exception) -> None:
+        logger.error("Pub/Sub refused to store messages: %s: %s", type(error).__name__, error)
+        with self._lock:
+            for ticket in tickets:
+                ticket.error = PublishError(f"Pub/Sub refused: {type(error).__name__}: {error}")
+                ticket.changed.set()
+
+    def _put_back(self, leader: _Ticket, tickets: list[_Ticket], error: Exception) -> None:
+        """Leave the tickets unsettled, so that the next attempt takes them; who is out of time leaves by itself."""
+        logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), type(error).__name__)
+        with self._lock:
+            others = [ticket for ticket in tickets if ticket is not leader and not ticket.is_settled]
+            self._queue.extendleft(reversed(others))
+
+    def _hand_on(self, leader: _Ticket) -> None:
+        """Give the slot to the first request that still has time for an RPC; settle those that have not."""
+        with self._lock:
+            if not leader.is_settled:
+                leader.error = PublishError("Pub/Sub did not confirm within the budget")
+            self._rpcs -= 1
+            while self._queue and self._rpcs < MAX_CONCURRENT_RPCS:
+                ticket = self._queue[0]
+                if ticket.deadline - self._clock() >= MIN_ATTEMPT_SECONDS:
+                    self._rpcs += 1
+                    ticket.leads = True
+                    ticket.changed.set()
+                    return
+                self._queue.popleft()
+                ticket.error = PublishError("Pub/Sub did not confirm within the budget")
+                ticket.changed.set()

@@ -1,0 +1,1 @@
+"""The service that OneStock calls: check the signature, publish, answer 202."""

@@ -1,0 +1,1 @@
+"""The service that Pub/Sub pushes to: authenticate, read, run the handlers, ack or nack."""

@@ -1,0 +1,147 @@
+"""Who may push. `oidc` verifies Pub/Sub's token here; `iam` leaves it to Cloud Run; `off` asks nobody.
+
+Source: "Authentication for push subscriptions" (Google Cloud Pub/Sub documentation).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import google.auth.jwt
+import requests
+
+from relay.errors import AuthenticationError
+
+Authenticate = Callable[[str | None], None]
+"""Takes the Authorization header; raises AuthenticationError unless the caller may push."""
+
+FetchCertificates = Callable[[], Mapping[str, str]]
+"""Returns the issuer's certificates in PEM by key id. Raises OSError if they cannot be had."""
+
+CERTIFICATES_LIFETIME_SECONDS = 3_600
+MIN_SECONDS_BETWEEN_FETCHES = 60  # Made-up key ids must not make us call Google for each request.
+FETCH_TIMEOUT_SECONDS = 5
+CLOCK_SKEW_SECONDS = 10
+MAX_REMEMBERED_TOKENS = 100  # Pub/Sub uses one token for many pushes; only verified ones are remembered.
+
+_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+_MAX_TOKEN_LENGTH = 8_192
+
+logger = logging.getLogger(__name__)
+
+
+def anybody(_: str | None) -> None:
+    """Let every caller in: for `iam`, where Cloud Run has checked the invoker, and for `off`."""
+
+
+def certificates_from(url: str) -> FetchCertificates:
+    """Return a fetcher of the certificates published at `url`."""
+
+    def fetch() -> Mapping[str, str]:
+        try:
+            response = requests.get(url, timeout=FETCH_TIMEOUT_SECONDS)
+            response.raise_for_status()
+            certificates = response.json()
+        except (requests.RequestException, ValueError) as error:
+            raise OSError(f"the certificates cannot be fetched from {url}: {error}") from error
+        if not isinstance(certificates, dict):
+            raise OSError(f"the certificates at {url} are not a JSON object")
+        return certificates
+
+    return fetch
+
+
+class CertificateCache:
+    """The issuer's certificates; fetched at most once a minute, whatever key ids callers claim."""
+
+    def __init__(self, fetch: FetchCertificates, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._certificates: Mapping[str, str] = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+
+    def for_key(self, key_id: object) -> Mapping[str, str]:
+        """Return the certificates, fetched anew if they are old or do not hold `key_id`.
+
+        Raises AuthenticationError with status 503 while there are none at all.
+        """
+        with self._lock:
+            now = self._clock()
+            is_old = self._fetched_at is None or now - self._fetched_at > CERTIFICATES_LIFETIME_SECONDS
+            may_try = self._tried_at is None or now - self._tried_at >= MIN_SECONDS_BETWEEN_FETCHES
+            if may_try and (is_old or key_id not in self._certificates):
+                self._tried_at = now
+                self._refresh(now)
+            if not self._certificates:
+                raise AuthenticationError("no certificates to verify push tokens with", status=503)
+            return self._certificates
+
+    def _refresh(self, now: float) -> None:
+        try:
+            self._certificates = self._fetch()
+        except OSError as error:
+            # Old certificates still verify; without any, every push is nacked and Pub/Sub tries again.
+            logger.error("Push tokens are checked with the certificates we have: %s", error)  # noqa: TRY400
+            return
+        self._fetched_at = now
+
+
+class OidcAuthenticator:
+    """Accepts the tokens that Pub/Sub signs for our subscription, and nothing else."""
+
+    def __init__(
+        self,
+        *,
+        audience: str,
+        service_account: str,
+        certificates: CertificateCache,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`service_account` is the e-mail that the tokens must carry; `now` gives Unix seconds."""
+        self._audience = audience
+        self._service_account = service_account
+        self._certificates = certificates
+        self._now = now
+        self._verified_until: dict[str, float] = {}
+
+    def __call__(self, authorization: str | None) -> None:
+        """Return if the header holds a valid token of ours. Raises AuthenticationError."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_LENGTH:
+            raise AuthenticationError("no bearer token", status=401)
+        if self._verified_until.get(token, 0) > self._now():
+            return
+        claims = self._verified_claims(token)
+        self._check(claims)
+        if len(self._verified_until) >= MAX_REMEMBERED_TOKENS:
+            self._verified_until.clear()
+        self._verified_until[token] = claims["exp"]
+
+    def _verified_claims(self, token: str) -> Mapping[str, Any]:
+        try:
+            key_id = google.auth.jwt.decode_header(token).get("kid")
+            certificates = self._certificates.for_key(key_id)
+            claims = google.auth.jwt.decode(
+                token, certs=certificates, audience=self._audience, clock_skew_in_seconds=CLOCK_SKEW_SECONDS
+            )
+            not_before = float(claims.get("nbf", 0))
+        except AuthenticationError:
+            raise
+        except Exception as error:
+            # Malformed tokens fail in many ways (ValueError, TypeError, RecursionError ...): each is a refusal.
+            raise AuthenticationError(f"token not valid: {type(error).__name__}: {error}", status=401) from error
+        if not_before > self._now() + CLOCK_SKEW_SECONDS:
+            raise AuthenticationError("token not valid yet", status=401)
+        return claims
+
+    def _check(self, claims: Mapping[str, Any]) -> None:
+        if claims.get("iss") not in _ISSUERS:
+            raise AuthenticationError("token of another issuer", status=401)
+        if claims.get("email_verified") is not True:
+            raise AuthenticationError("the token's e-mail is not verified", status=403)
+        if claims.get("email") != self._service_account:
+            raise AuthenticationError("token of another service account", status=403)

@@ -1,0 +1,230 @@
+"""One delivery: which handlers run, how each run is settled, and what Pub/Sub is told. No Flask, no Google.
+
+Each handler run is claimed, run and settled by a thread of its own, so that a run that exceeds its budget can be
+nacked while the thread goes on: if it ends well after all, it completes its claim, and the next delivery finds it
+done. Until then the claim keeps a second run away.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Protocol, assert_never
+
+from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
+from relay.events import Delivery, read_content
+from relay.registry import Handler, Registry, Reject, Retry
+from relay.stores import Busy, Claim, Completion, Done, Store
+
+_READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """How a delivery, or one handler's part of it, ended. The order is from best to worst."""
+
+    UNHANDLED = "unhandled"
+    DUPLICATE = "duplicate"
+    HANDLED = "handled"
+    QUARANTINED = "quarantined"
+    BUSY = "busy"
+    RETRY = "retry"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    QUARANTINE_FAILED = "quarantine_failed"
+    STORE_UNAVAILABLE = "store_unavailable"
+
+    @property
+    def status(self) -> HTTPStatus:
+        """The answer to Pub/Sub: 204 is an ack, 503 a nack."""
+        match self:
+            case Outcome.UNHANDLED | Outcome.DUPLICATE | Outcome.HANDLED | Outcome.QUARANTINED:
+                return HTTPStatus.NO_CONTENT
+            case Outcome.BUSY | Outcome.RETRY | Outcome.TIMED_OUT | Outcome.FAILED:
+                return HTTPStatus.SERVICE_UNAVAILABLE
+            case Outcome.QUARANTINE_FAILED | Outcome.STORE_UNAVAILABLE:
+                return HTTPStatus.SERVICE_UNAVAILABLE
+            case _:
+                assert_never(self)
+
+
+_FROM_BEST_TO_WORST = list(Outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How one handler's part of a delivery ended; the reason is one line for people."""
+
+    handler: str
+    outcome: Outcome
+    latency_seconds: float
+    reason: str | None = None
+
+
+class DeadLetters(Protocol):
+    """Where events go that trying again cannot help."""
+
+    def put(self, delivery: Delivery, *, reason: str, handler: str | None) -> None:
+        """Keep the event for a person. Raises PublishError or MessageTooLarge if it is not kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that a handler may run, that a claim outlives a dead worker, and that a completed run is remembered."""
+
+    budget_seconds: float
+    lease_seconds: float
+    retention_seconds: float
+
+
+class Dispatcher:
+    """Runs the handlers of a delivery, each at most once to completion."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        dead_letters: DeadLetters,
+        *,
+        limits: Limits,
+        ack_deadline_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises ConfigurationError if the handlers of one event may take longer than Pub/Sub waits."""
+        most = registry.most_handlers_for_one_event
+        if most * limits.budget_seconds >= ack_deadline_seconds:
+            raise ConfigurationError(
+                f"HANDLER_BUDGET_SECONDS: {most} handlers of one event with {limits.budget_seconds:g} s each reach "
+                f"ACK_DEADLINE_SECONDS ({ack_deadline_seconds:g}); lower the budget"
+            )
+        self._registry = registry
+        self._store = store
+        self._dead_letters = dead_letters
+        self._limits = limits
+        self._clock = clock
+
+    def dispatch(self, delivery: Delivery) -> tuple[Outcome, list[Run]]:
+        """Return how the delivery ended: the worst of its handlers' ends, and each of them."""
+        try:
+            content = _content_of(delivery)
+        except UnreadableContent as error:
+            run = self._within_budget(_READING, lambda: self._quarantine_unread(delivery, str(error)))
+            return run.outcome, [run]
+        handlers = self._registry.for_event_type(delivery.event_type)
+        runs = [self._run(handler, delivery, content) for handler in handlers]
+        return max((run.outcome for run in runs), key=_FROM_BEST_TO_WORST.index, default=Outcome.UNHANDLED), runs
+
+    def _run(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> Run:
+        return self._within_budget(handler.name, lambda: self._claim_and_run(handler, delivery, content))
+
+    def _within_budget(self, name: str, attempt: Callable[[], tuple[Outcome, str | None]]) -> Run:
+        """Run `attempt` in a thread, and leave the thread to itself when the budget is used up."""
+        ends: list[tuple[Outcome, str | None]] = []
+        context = copy_context()
+        started = self._clock()
+        thread = threading.Thread(target=lambda: ends.append(context.run(attempt)), name=name, daemon=True)
+        thread.start()
+        thread.join(self._limits.budget_seconds)
+        elapsed = self._clock() - started
+        if not ends and thread.is_alive():
+            reason = f"still running after its budget of {self._limits.budget_seconds:g} s"
+            return Run(handler=name, outcome=Outcome.TIMED_OUT, latency_seconds=elapsed, reason=reason)
+        outcome, reason_or_none = ends[0] if ends else (Outcome.FAILED, "the run ended without a verdict")
+        return Run(handler=name, outcome=outcome, latency_seconds=elapsed, reason=reason_or_none)
+
+    def _claim_and_run(
+        self, handler: Handler, delivery: Delivery, content: dict[str, Any]
+    ) -> tuple[Outcome, str | None]:
+        claim = self._claim(delivery, handler.name)
+        if not isinstance(claim, Claim):
+            return claim
+        try:
+            handler.run(handler.model.of(delivery, content))
+        except (Reject, UnreadableContent) as error:
+            return self._quarantine(claim, delivery, reason=_text_of(error), handler=handler.name)
+        except Retry as error:
+            self._release(claim)
+            return Outcome.RETRY, _text_of(error)
+        except Exception as error:
+            # Unknown means retry: whatever a handler did not foresee may pass.
+            logger.exception("Handler %s failed; the event is delivered again", handler.name)
+            self._release(claim)
+            return Outcome.FAILED, _text_of(error)
+        return self._complete(claim, Completion.HANDLED, Outcome.HANDLED)
+
+    def _quarantine_unread(self, delivery: Delivery, reason: str) -> tuple[Outcome, str | None]:
+        claim = self._claim(delivery, _READING)
+        if not isinstance(claim, Claim):
+            return claim
+        return self._quarantine(claim, delivery, reason=reason, handler=None)
+
+    def _claim(self, delivery: Delivery, name: str) -> Claim | tuple[Outcome, str | None]:
+        try:
+            claim = self._store.claim(
+                f"{delivery.event_id}/{name}",
+                generation=delivery.generation,
+                reruns_completed=delivery.reruns_completed,
+                lease_seconds=self._limits.lease_seconds,
+            )
+        except StoreError as error:
+            return Outcome.STORE_UNAVAILABLE, str(error)
+        if isinstance(claim, Busy):
+            return Outcome.BUSY, "another delivery of this event is running"
+        if isinstance(claim, Done):
+            return Outcome.DUPLICATE, f"already {claim.completion}"
+        return claim
+
+    def _quarantine(
+        self, claim: Claim, delivery: Delivery, *, reason: str, handler: str | None
+    ) -> tuple[Outcome, str | None]:
+        try:
+            self._dead_letters.put(delivery, reason=reason, handler=handler)
+        except (PublishError, MessageTooLarge) as error:
+            self._release(claim)
+            return Outcome.QUARANTINE_FAILED, f"{reason}; and it could not be copied to the dead-letter topic: {error}"
+        return self._complete(claim, Completion.REJECTED, Outcome.QUARANTINED, reason)
+
+    def _complete(
+        self, claim: Claim, completion: Completion, outcome: Outcome, reason: str | None = None
+    ) -> tuple[Outcome, str | None]:
+        """Record the end of a run that cannot be undone: go on trying for as long as the claim holds."""
+        gives_up_at = self._clock() + self._limits.lease_seconds
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._store.complete(claim, completion, retention_seconds=self._limits.retention_seconds)
+            except ClaimLost as error:
+                logger.error("The run ended too late: %s", error)  # noqa: TRY400 - the text says it all
+                return Outcome.TIMED_OUT, str(error)
+            except StoreError as error:
+                if self._clock() + pause_seconds >= gives_up_at:
+                    return Outcome.STORE_UNAVAILABLE, f"the run ended as {completion}, but is not recorded: {error}"
+                time.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            else:
+                return outcome, reason
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            self._store.release(claim)
+        except (StoreError, ClaimLost) as error:
+            # The claim ends with its lease; until then deliveries of this event are answered busy.
+            logger.warning("A claim was not released: %s", error)
+
+
+def _content_of(delivery: Delivery) -> dict[str, Any]:
+    if delivery.damage is not None:
+        raise UnreadableContent(delivery.damage)
+    return read_content(delivery.body)
+
+
+def _text_of(error: Exception) -> str:
+    return str(error) if isinstance(error, Reject | Retry | UnreadableContent) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,103 @@
+"""A push request as a delivery: the standard envelope, or an unwrapped payload with metadata. No I/O.
+
+Source: "Push subscriptions" and "Payload unwrapping" (Google Cloud Pub/Sub documentation).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AliasChoices, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+
+from relay.errors import EnvelopeError
+from relay.events import Delivery
+from relay.message import Message
+
+MESSAGE_ID_HEADER = "x-goog-pubsub-message-id"
+_PUBLISH_TIME_HEADER = "x-goog-pubsub-publish-time"
+# The documentation names the first, the emulator sends the second.
+_ORDERING_KEY_HEADERS = ("x-goog-pubsub-ordering-key", "x-goog-ordering-key")
+_ATTRIBUTE_NAMES = (
+    "event_type",
+    "event_id",
+    "received_at",
+    "content_type",
+    "content_encoding",
+    "traceparent",
+    "generation",
+    "rerun",
+)
+
+
+class _PushedMessage(BaseModel):
+    # Pub/Sub sends each of these names in both spellings.
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    data: Base64Bytes = b""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = Field(min_length=1, validation_alias=AliasChoices("messageId", "message_id"))
+    published_at: datetime | None = Field(default=None, validation_alias=AliasChoices("publishTime", "publish_time"))
+    ordering_key: str = Field(default="", validation_alias=AliasChoices("orderingKey", "ordering_key"))
+
+
+class _Envelope(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    message: _PushedMessage
+    subscription: Annotated[str, Field(min_length=1)]
+    delivery_attempt: Annotated[int, Field(ge=1, alias="deliveryAttempt")] | None = None
+
+
+def read(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: datetime) -> Delivery:
+    """Return the delivery in a push request.
+
+    `headers` looks names up without regard to case; `now` stands in where the publish time is missing.
+    `max_body_bytes` bounds what a compressed body may become. Raises EnvelopeError if this is no push.
+    """
+    if headers.get(MESSAGE_ID_HEADER):
+        return _read_unwrapped(headers, body, max_body_bytes=max_body_bytes, now=now)
+    try:
+        envelope = _Envelope.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"]) or "body"
+        raise EnvelopeError(
+            f"not a Pub/Sub push: {place}: {problem['msg']}. If the subscription unwraps payloads, "
+            "it must also write the metadata (--push-no-wrapper-write-metadata)"
+        ) from None
+    pushed = envelope.message
+    message = Message(data=pushed.data, attributes=pushed.attributes, ordering_key=pushed.ordering_key)
+    return message.to_delivery(
+        message_id=pushed.message_id,
+        published_at=_in_utc(pushed.published_at) or now,
+        delivery_attempt=envelope.delivery_attempt,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+def _read_unwrapped(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: datetime) -> Delivery:
+    attributes = {name: value for name in _ATTRIBUTE_NAMES if (value := headers.get(name))}
+    if "event_id" not in attributes:
+        raise EnvelopeError(
+            "unwrapped push without the attribute event_id: a proxy drops headers with an underscore; "
+            "use a wrapped push subscription (--clear-push-no-wrapper-config)"
+        )
+    ordering_key = next((headers[name] for name in _ORDERING_KEY_HEADERS if headers.get(name)), "")
+    message = Message(data=body, attributes=attributes, ordering_key=ordering_key)
+    return message.to_delivery(
+        message_id=headers[MESSAGE_ID_HEADER],
+        published_at=_moment(headers.get(_PUBLISH_TIME_HEADER)) or now,
+        delivery_attempt=None,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return _in_utc(datetime.fromisoformat(text)) if text else None
+    except ValueError:
+        return None
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
