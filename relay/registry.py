@@ -166,7 +166,9 @@ def _check(function: Callable[..., None], services: Mapping[type, object]) -> Ha
 
 def _check_event_types(mark: _Mark, location: str) -> None:
     if not mark.event_types:
-        raise HandlerError(f'{location}: @on names no event type; write @on("order_state_changed"), or @on("*") for all')
+        raise HandlerError(
+            f'{location}: @on names no event type; write @on("order_state_changed"), or @on("*") for all'
+        )
     for event_type in mark.event_types:
         if event_type != ANY_EVENT_TYPE and not is_event_type(event_type):
             raise HandlerError(f"{location}: {event_type!r} cannot be an event type (1 to 128 characters, no slash)")

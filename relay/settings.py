@@ -54,7 +54,9 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     project: str = Field(
-        alias="GOOGLE_CLOUD_PROJECT", min_length=1, description="The Google Cloud project that holds topic and services."
+        alias="GOOGLE_CLOUD_PROJECT",
+        min_length=1,
+        description="The Google Cloud project that holds topic and services.",
     )
     emulator_host: str | None = Field(
         default=None,
@@ -75,7 +77,9 @@ class _Settings(BaseModel):
         description="The largest webhook that is accepted, in bytes; above it 413. Cloud Run's own limit is 32 MiB.",
     )
     cloud_run_service: str | None = Field(
-        default=None, alias="K_SERVICE", description="Set by Cloud Run. The switches that turn a check off are then refused."
+        default=None,
+        alias="K_SERVICE",
+        description="Set by Cloud Run. The switches that turn a check off are then refused.",
     )
 
     @classmethod
@@ -225,9 +229,13 @@ class WorkerSettings(_Settings):
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:
         if not self.handler_budget_seconds < self.ack_deadline_seconds:
-            raise ValueError("HANDLER_BUDGET_SECONDS must be below ACK_DEADLINE_SECONDS; else Pub/Sub repeats what still runs")
+            raise ValueError(
+                "HANDLER_BUDGET_SECONDS must be below ACK_DEADLINE_SECONDS; else Pub/Sub repeats what still runs"
+            )
         if not self.ack_deadline_seconds < self.lease_seconds:
-            raise ValueError("LEASE_SECONDS must be above ACK_DEADLINE_SECONDS; else a claim ends while its delivery runs")
+            raise ValueError(
+                "LEASE_SECONDS must be above ACK_DEADLINE_SECONDS; else a claim ends while its delivery runs"
+            )
         return self
 
     @property

@@ -29,7 +29,9 @@ class SignedString(StrEnum):
     TIMESTAMP = "timestamp"
 
 
-def sign(body: bytes, *, keys: Sequence[bytes], timestamp: int, signed_string: SignedString, separator: str = ",") -> str:
+def sign(
+    body: bytes, *, keys: Sequence[bytes], timestamp: int, signed_string: SignedString, separator: str = ","
+) -> str:
     """Return the header that OneStock would send for `body`.
 
     `keys` are the live hash keys, newest first, three at most; `timestamp` is in Unix seconds.

@@ -135,9 +135,7 @@ def _check_signature(body: bytes, settings: ReceiverSettings, now: float) -> Non
     )
 
 
-def _write_line(
-    webhook: _Webhook, outcome: Outcome, settings: ReceiverSettings, *, latency_seconds: float
-) -> None:
+def _write_line(webhook: _Webhook, outcome: Outcome, settings: ReceiverSettings, *, latency_seconds: float) -> None:
     """Write the canonical line, also when the webhook was refused: with the content in it, nothing is lost even then."""
     status = _STATUS[outcome]
     event_type = webhook.message.event_type if webhook.message else webhook.event_type or "unknown"
