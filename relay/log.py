@@ -63,7 +63,9 @@ def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> Non
         handler = StructuredLogHandler(stream=stream, project_id=project, labels={"service": service})
     # In front of Google's own filter, which turns what this one adds into the JSON fields.
     handler.filters.insert(0, _ContextFilter(project))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()
     gunicorn.propagate = True

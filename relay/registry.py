@@ -77,7 +77,7 @@ class Registry:
     """The handlers, by event type."""
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
-        """Raises HandlerError if two handlers share a name."""
+        """Refuse two handlers of one name with HandlerError."""
         self.handlers = tuple(handlers)
         by_name: dict[str, Handler] = {}
         for handler in self.handlers:

@@ -44,7 +44,7 @@ def create_app(settings: WorkerSettings, *, authenticate: Authenticate, dispatch
         started = time.monotonic()
         authenticate(request.headers.get("Authorization"))
         delivery = push.read(
-            request.headers,
+            {name.lower(): value for name, value in request.headers},
             request.get_data(cache=False),
             max_body_bytes=settings.max_body_bytes,
             now=datetime.now(UTC),

@@ -125,7 +125,7 @@ class OidcAuthenticator:
         try:
             key_id = google.auth.jwt.decode_header(token).get("kid")
             certificates = self._certificates.for_key(key_id)
-            claims = google.auth.jwt.decode(
+            claims: dict[str, Any] = google.auth.jwt.decode(
                 token, certs=certificates, audience=self._audience, clock_skew_in_seconds=CLOCK_SKEW_SECONDS
             )
             not_before = float(claims.get("nbf", 0))

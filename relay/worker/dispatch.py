@@ -98,7 +98,7 @@ class Dispatcher:
         ack_deadline_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises ConfigurationError if the handlers of one event may take longer than Pub/Sub waits."""
+        """Refuse limits that cannot hold: ConfigurationError if the handlers of one event may take longer than Pub/Sub waits."""
         most = registry.most_handlers_for_one_event
         if most * limits.budget_seconds >= ack_deadline_seconds:
             raise ConfigurationError(
@@ -116,7 +116,8 @@ class Dispatcher:
         try:
             content = _content_of(delivery)
         except UnreadableContent as error:
-            run = self._within_budget(_READING, lambda: self._quarantine_unread(delivery, str(error)))
+            reason = str(error)
+            run = self._within_budget(_READING, lambda: self._quarantine_unread(delivery, reason))
             return run.outcome, [run]
         handlers = self._registry.for_event_type(delivery.event_type)
         runs = [self._run(handler, delivery, content) for handler in handlers]

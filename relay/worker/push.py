@@ -5,7 +5,6 @@ Source: "Push subscriptions" and "Payload unwrapping" (Google Cloud Pub/Sub docu
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
 
 from pydantic import AliasChoices, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,14 +43,14 @@ class _Envelope(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     message: _PushedMessage
-    subscription: Annotated[str, Field(min_length=1)]
-    delivery_attempt: Annotated[int, Field(ge=1, alias="deliveryAttempt")] | None = None
+    subscription: str = Field(min_length=1)
+    delivery_attempt: int | None = Field(default=None, ge=1, alias="deliveryAttempt")
 
 
 def read(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: datetime) -> Delivery:
     """Return the delivery in a push request.
 
-    `headers` looks names up without regard to case; `now` stands in where the publish time is missing.
+    `headers` has lower-case names; `now` stands in where the publish time is missing.
     `max_body_bytes` bounds what a compressed body may become. Raises EnvelopeError if this is no push.
     """
     if headers.get(MESSAGE_ID_HEADER):

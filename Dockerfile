@@ -1,0 +1,22 @@
+# One image for both services. The receiver is the default command; the worker is started with
+#   gunicorn "main:worker()"
+# Pin the base by digest where you build: --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+RUN python3 -m venv /app/venv
+COPY requirements.txt .
+# Compiled here once, so that a cold start does not compile.
+RUN /app/venv/bin/pip install --no-cache-dir --compile --require-hashes -r requirements.txt
+
+FROM ${PYTHON_IMAGE}
+ENV PATH=/app/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+COPY --from=build /app/venv /app/venv
+COPY gunicorn.conf.py main.py ./
+COPY relay relay
+COPY handlers handlers
+RUN python3 -m compileall -q main.py relay handlers
+USER 65532:65532
+# Exec form: gunicorn is PID 1 and gets Cloud Run's SIGTERM.
+CMD ["gunicorn", "main:receiver()"]

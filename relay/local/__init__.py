@@ -1,0 +1,1 @@
+"""What makes the relay run on a laptop, and in the tests: emulator, services, a OneStock."""

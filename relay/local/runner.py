@@ -1,0 +1,156 @@
+"""`make run`: emulator, receiver, worker and a OneStock that sends; one line for each step, until Ctrl-C."""
+
+import contextlib
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.errors import ConfigurationError
+from relay.local import demo, display
+from relay.local.emulator import Emulator
+from relay.local.processes import Child, is_taken
+from relay.local.services import start_service
+from relay.local.simulator import Attempt, Webhook
+from relay.pubsub import topology
+
+TEST_HASH_KEY = "test-key-of-the-local-run"
+RETRY_TIME_SCALE = 0.02  # OneStock's half hour of retries in half a minute.
+_FOLLOW_SECONDS = 0.05
+
+_print_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRun:
+    """The ports to use on 127.0.0.1, events a second, and how many to send (0: until Ctrl-C)."""
+
+    receiver_port: int
+    worker_port: int
+    emulator_port: int
+    events_per_second: float
+    events: int
+
+    def run(self) -> int:
+        """Run until Ctrl-C, or until the events are sent and handled; return the exit status.
+
+        Raises ConfigurationError in one line for a port that is taken, a missing emulator, a service that fails.
+        """
+        self._check_ports()
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: stopping.set())
+        with tempfile.TemporaryDirectory(prefix="relay-") as folder, contextlib.ExitStack() as parts:
+            services = self._start(parts, Path(folder), stopping)
+            if stopping.is_set():
+                return 0
+            _say(display.line("ready", f"OneStock -> http://127.0.0.1:{self.receiver_port} -> Pub/Sub -> worker"))
+            _say(display.line("", "Ctrl-C stops everything"))
+            self._send(parts, stopping)
+            return self._watch(services, stopping)
+
+    def _check_ports(self) -> None:
+        wanted = {"RECEIVER_PORT": self.receiver_port, "WORKER_PORT": self.worker_port}
+        if not os.environ.get("PUBSUB_EMULATOR_HOST"):
+            wanted["EMULATOR_PORT"] = self.emulator_port
+        taken = [f"{name}={port}" for name, port in wanted.items() if is_taken(port)]
+        if taken:
+            raise ConfigurationError(
+                f"Ports are taken: {', '.join(taken)}. Stop what uses them, or choose others: {taken[0]}1 make run"
+            )
+
+    def _start(self, parts: contextlib.ExitStack, folder: Path, stopping: threading.Event) -> list[Child]:
+        _say(display.line("starting", "the Pub/Sub emulator, the receiver and the worker"))
+        emulator = parts.enter_context(Emulator.start(port=self.emulator_port, output=folder / "emulator.log"))
+        # The Pub/Sub client reads it from the environment of its process.
+        os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
+        wanted = topology.Topology(
+            project="local-relay",
+            topic="onestock-events",
+            subscription="onestock-events-push",
+            dead_letter_topic="onestock-dead-letters",
+            dead_letter_subscription="onestock-dead-letters-pull",
+            push_endpoint=f"http://127.0.0.1:{self.worker_port}/pubsub/push",
+            min_backoff_seconds=1,
+            max_backoff_seconds=5,
+        )
+        topology.create(wanted)
+        settings = {
+            "GOOGLE_CLOUD_PROJECT": wanted.project,
+            "PUBSUB_TOPIC": wanted.topic,
+            "PUBSUB_DEAD_LETTER_TOPIC": wanted.dead_letter_topic,
+            "PUBSUB_EMULATOR_HOST": emulator.host,
+            "ONESTOCK_HASH_KEYS": TEST_HASH_KEY,
+            "PUSH_AUTH": "off",
+        }
+        services = []
+        for name, port in (("worker", self.worker_port), ("receiver", self.receiver_port)):
+            if stopping.is_set():
+                break
+            child = start_service(name, port=port, settings=settings, output=folder / f"{name}.log")
+            services.append(parts.enter_context(child))
+        return services
+
+    def _send(self, parts: contextlib.ExitStack, stopping: threading.Event) -> None:
+        webhooks: dict[str, Webhook] = {}
+        url = f"http://127.0.0.1:{self.receiver_port}/webhooks/onestock"
+
+        def feed() -> None:
+            for number, (event_type, body) in enumerate(demo.messages(), start=1):
+                if event_type not in webhooks:
+                    webhooks[event_type] = Webhook(
+                        event_type,
+                        f"{url}/{event_type}",
+                        keys=(TEST_HASH_KEY.encode(),),
+                        report=_show_attempt,
+                        time_scale=RETRY_TIME_SCALE,
+                    )
+                webhooks[event_type].put(body)
+                if number == self.events or stopping.wait(1 / self.events_per_second):
+                    break
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        parts.callback(lambda: [webhook.close() for webhook in webhooks.values()])
+        parts.callback(feeder.join)
+        parts.callback(stopping.set)
+
+    def _watch(self, services: list[Child], stopping: threading.Event) -> int:
+        """Show what the services log, until it is time to stop or one of them ends."""
+        followers = [_follow(service.output) for service in services]
+        settled = 0
+        while not stopping.wait(_FOLLOW_SECONDS):
+            for text in (text for follower in followers for text in next(follower)):
+                settled += '"line": "delivery"' in text
+                for shown in display.log_lines(text):
+                    _say(shown)
+            if self.events and settled >= self.events:
+                break
+            for service in services:
+                if service.exit_status is not None:
+                    last = " | ".join(service.output.read_text(errors="replace").splitlines()[-5:])
+                    raise ConfigurationError(f"{service.name} ended unexpectedly; it printed: {last}")
+        _say(display.line("stopping", "everything"))
+        return 0
+
+
+def _show_attempt(attempt: Attempt) -> None:
+    for text in display.attempt_lines(attempt):
+        _say(text)
+
+
+def _say(text: str) -> None:
+    with _print_lock:
+        print(text, flush=True)
+
+
+def _follow(file: Path) -> Iterator[list[str]]:
+    """Yield the whole lines that were added to `file` since the last time."""
+    with file.open(errors="replace") as source:
+        rest = ""
+        while True:
+            *lines, rest = (rest + source.read()).split("\n")
+            yield lines

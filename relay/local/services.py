@@ -1,0 +1,39 @@
+"""The receiver and the worker as real processes under gunicorn, with the production settings."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import requests
+
+from relay.local.processes import Child
+
+START_SECONDS = 30
+ROOT = Path(__file__).parents[2]
+
+
+def start_service(name: str, *, port: int, settings: Mapping[str, str], output: Path) -> Child:
+    """Start `main:NAME()` on 127.0.0.1 and return once it is healthy.
+
+    `settings` are added to an environment that holds no setting of the relay. Raises ConfigurationError with the
+    last lines that it printed if it does not start.
+    """
+    environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    environ |= {"PORT": str(port), "BIND_HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), f"main:{name}()"]
+    child = Child(f"The {name}", command, environ={**environ, **settings}, output=output)
+    try:
+        url = f"http://127.0.0.1:{port}/health"
+        child.wait_until(lambda: _is_healthy(url), within_seconds=START_SECONDS, what="it was healthy")
+    except BaseException:
+        child.stop()
+        raise
+    return child
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).ok
+    except requests.RequestException:
+        return False
