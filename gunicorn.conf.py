@@ -2,9 +2,22 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from relay.errors import ConfigurationError
+from relay.settings import ReceiverSettings, WorkerSettings
+
 IS_RECEIVER = "main:receiver()" in sys.argv
+
+# Checked before gunicorn starts anything: a wrong setting is one line on stderr.
+try:
+    (ReceiverSettings if IS_RECEIVER else WorkerSettings).from_environ(os.environ)
+except ConfigurationError as error:
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(2) from None
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}"
 
@@ -31,7 +44,7 @@ accesslog = None  # Each service writes one line for each request itself.
 control_socket_disable = True
 
 
-def post_fork(server: Any, worker: Any) -> None:
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn passes both
     """Patch before anything of the app is imported: gRPC must know of gevent before its first channel exists."""
     if not IS_RECEIVER:
         return

@@ -36,7 +36,7 @@ def _stopping_on_misconfiguration(factory: Callable[P, R]) -> Callable[P, R]:
 
 @_stopping_on_misconfiguration
 def receiver() -> "Flask":
-    """The WSGI app that OneStock calls."""
+    """Make the WSGI app that OneStock calls."""
     from relay import log
     from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
     from relay.receiver.app import create_app
@@ -50,7 +50,7 @@ def receiver() -> "Flask":
 
 @_stopping_on_misconfiguration
 def worker() -> "Flask":
-    """The WSGI app that Pub/Sub pushes to."""
+    """Make the WSGI app that Pub/Sub pushes to."""
     import handlers
     from relay import log
     from relay.pubsub.dead_letters import Quarantine

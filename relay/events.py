@@ -81,7 +81,7 @@ class Event(BaseModel):
             event = cls.model_validate(content)
         except ValidationError as error:
             raise UnreadableContent(f"does not fit {cls.__name__}: {_describe(error)}") from error
-        event._delivery, event._content = delivery, content
+        event._delivery, event._content = delivery, content  # noqa: SLF001 - its own
         return event
 
     @property

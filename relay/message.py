@@ -19,6 +19,8 @@ MAX_DATA_BYTES = 9_500_000  # Pub/Sub refuses requests over 10 MB, attributes an
 MAX_ORDERING_KEY_BYTES = 1024  # Pub/Sub's limit.
 MAX_ATTRIBUTE_BYTES = 1024  # Pub/Sub's limit for an attribute's value.
 MAX_EVENT_TYPE_LENGTH = 128
+MAX_ORDER_ID_BITS = 64  # An order id given as a number is turned into text; Python refuses that for huge ones.
+MAX_GENERATION_DIGITS = 8
 
 
 def is_event_type(name: object) -> bool:
@@ -31,7 +33,7 @@ def is_event_type(name: object) -> bool:
 
 def _order_id_or_nothing(value: Any) -> str:
     """Return the order id as an ordering key; empty where the body's value cannot be one."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_ORDER_ID_BITS:
         return str(value)
     if not isinstance(value, str) or len(value.encode()) > MAX_ORDERING_KEY_BYTES:
         return ""
@@ -159,7 +161,11 @@ def compressed_if_needed(body: bytes) -> tuple[bytes, dict[str, str]]:
 def generation_of(attributes: Mapping[str, str]) -> int:
     """Return how often the message was redriven or replayed: 0 for what OneStock sent."""
     generation = attributes.get("generation", "0")
-    return int(generation) if generation.isascii() and generation.isdigit() and len(generation) < 9 else 0
+    return (
+        int(generation)
+        if generation.isascii() and generation.isdigit() and len(generation) <= MAX_GENERATION_DIGITS
+        else 0
+    )
 
 
 def _read_routing(body: bytes) -> _Routing:

@@ -26,11 +26,11 @@ E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
 
 
-class Retry(Exception):  # noqa: N818 - handlers raise it as a decision, not as an error
+class Retry(Exception):
     """Raised by a handler: not now. Pub/Sub delivers the event again later, with back-off."""
 
 
-class Reject(Exception):  # noqa: N818 - as above
+class Reject(Exception):
     """Raised by a handler: never. The event goes to the dead-letter topic with this text as the reason."""
 
 

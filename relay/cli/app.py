@@ -10,7 +10,7 @@ from relay.errors import ConfigurationError
 
 @click.group(epilog="Example: python -m relay run --events 20")
 def relay() -> None:
-    """The relay between OneStock and Google Cloud Pub/Sub."""
+    """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
 relay.add_command(run)

@@ -114,7 +114,7 @@ class LocalRun:
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
-        parts.callback(lambda: [webhook.close() for webhook in webhooks.values()])
+        parts.callback(_close_all, webhooks)
         parts.callback(feeder.join)
         parts.callback(stopping.set)
 
@@ -135,6 +135,11 @@ class LocalRun:
                     raise ConfigurationError(f"{service.name} ended unexpectedly; it printed: {last}")
         _say(display.line("stopping", "everything"))
         return 0
+
+
+def _close_all(webhooks: dict[str, Webhook]) -> None:
+    for webhook in webhooks.values():
+        webhook.close()
 
 
 def _show_attempt(attempt: Attempt) -> None:

@@ -73,7 +73,8 @@ class _Webhook:
 def create_app(settings: ReceiverSettings, *, publisher: Publisher, now: Callable[[], float] = time.time) -> Flask:
     """Return the receiver. `now` gives Unix seconds, for the signature's age."""
     app = Flask("relay.receiver")
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # One byte more than allowed: a chunked body is cut at this length without an error, and must be seen to exceed.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     def receive_webhook(event_type: str | None = None) -> Response:
@@ -95,8 +96,7 @@ def create_app(settings: ReceiverSettings, *, publisher: Publisher, now: Callabl
 
 def _relay(webhook: _Webhook, settings: ReceiverSettings, publisher: Publisher, now: Callable[[], float]) -> Outcome:
     try:
-        # Bounded by MAX_CONTENT_LENGTH while it is read, chunked bodies too.
-        webhook.body = request.get_data(cache=False)
+        webhook.body = _read_body(settings.max_body_bytes)
         _check_signature(webhook.body, settings, now())
         webhook.verified = True
         webhook.message = Message.from_webhook(
@@ -122,6 +122,13 @@ def _relay(webhook: _Webhook, settings: ReceiverSettings, publisher: Publisher, 
     return Outcome.PUBLISHED
 
 
+def _read_body(max_body_bytes: int) -> bytes:
+    body = request.get_data(cache=False)
+    if len(body) > max_body_bytes:
+        raise RequestEntityTooLarge
+    return body
+
+
 def _check_signature(body: bytes, settings: ReceiverSettings, now: float) -> None:
     if settings.signature == "off":
         return
@@ -136,7 +143,7 @@ def _check_signature(body: bytes, settings: ReceiverSettings, now: float) -> Non
 
 
 def _write_line(webhook: _Webhook, outcome: Outcome, settings: ReceiverSettings, *, latency_seconds: float) -> None:
-    """Write the canonical line, also when the webhook was refused: with the content in it, nothing is lost even then."""
+    """Write the canonical line, also for what was refused: with its content there, nothing is lost even then."""
     status = _STATUS[outcome]
     event_type = webhook.message.event_type if webhook.message else webhook.event_type or "unknown"
     labels = {"event_type": event_type}

@@ -98,7 +98,7 @@ class Dispatcher:
         ack_deadline_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Refuse limits that cannot hold: ConfigurationError if the handlers of one event may take longer than Pub/Sub waits."""
+        """Raise ConfigurationError if the handlers of one event may take longer than Pub/Sub waits."""
         most = registry.most_handlers_for_one_event
         if most * limits.budget_seconds >= ack_deadline_seconds:
             raise ConfigurationError(

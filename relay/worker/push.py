@@ -75,7 +75,8 @@ def read(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: d
 
 
 def _read_unwrapped(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: datetime) -> Delivery:
-    attributes = {name: value for name in _ATTRIBUTE_NAMES if (value := headers.get(name))}
+    # WSGI shows a header named event_id as event-id.
+    attributes = {name: value for name in _ATTRIBUTE_NAMES if (value := headers.get(name.replace("_", "-")))}
     if "event_id" not in attributes:
         raise EnvelopeError(
             "unwrapped push without the attribute event_id: a proxy drops headers with an underscore; "

@@ -1,0 +1,47 @@
+"""A wrong setting stops the start with one line that names it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from relay.local.processes import free_port
+from relay.local.services import ROOT
+
+GOOD = {
+    "GOOGLE_CLOUD_PROJECT": "test-relay",
+    "PUBSUB_TOPIC": "events",
+    "PUBSUB_DEAD_LETTER_TOPIC": "dead",
+    "ONESTOCK_HASH_KEYS": "a-test-key",
+    "PUSH_AUTH": "off",
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "wrong", "named"),
+    [
+        ("receiver", {"ONESTOCK_HASH_KEYS": ""}, "ONESTOCK_HASH_KEYS"),
+        ("receiver", {"ONESTOCK_SIGNATURE_TOLERANCE": "soon"}, "ONESTOCK_SIGNATURE_TOLERANCE"),
+        ("receiver", {"ONESTOCK_SIGNATURE": "off", "K_SERVICE": "receiver"}, "ONESTOCK_SIGNATURE"),
+        ("worker", {"PUSH_AUTH": ""}, "PUSH_AUTH"),
+        ("worker", {"PUSH_AUTH": "oidc"}, "PUSH_AUDIENCE"),
+        ("worker", {"LEASE_SECONDS": "60"}, "LEASE_SECONDS"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_on_stderr(service: str, wrong: dict[str, str], named: str) -> None:
+    environ = {**GOOD, **wrong, "PORT": str(free_port()), "BIND_HOST": "127.0.0.1"}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", f"main:{service}()"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert named in ended.stderr
+    assert "a-test-key" not in ended.stderr

@@ -1,0 +1,206 @@
+"""One delivery: which handlers run, how often, and what Pub/Sub is told."""
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from relay import Event, OrderStateChanged, Reject, Retry, on
+from relay.errors import ConfigurationError, PublishError, StoreError
+from relay.events import Delivery
+from relay.registry import Registry
+from relay.stores import Busy, Claim, Done
+from relay.stores.memory import MemoryStore
+from relay.worker.dispatch import Dispatcher, Limits, Outcome
+from tests.wait import wait_until
+
+DELIVERY = Delivery(
+    event_id="e1",
+    event_type="order_state_changed",
+    body=b'{"order_id": "A-1", "new_state": "placed"}',
+    received_at=datetime(2025, 1, 1, tzinfo=UTC),
+)
+LIMITS = Limits(budget_seconds=0.5, lease_seconds=30, retention_seconds=60)
+
+
+class Shelf:
+    """Keeps dead letters in a list, or refuses to."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, str | None]] = []
+        self.is_closed = False
+
+    def put(self, delivery: Delivery, *, reason: str, handler: str | None) -> None:
+        if self.is_closed:
+            raise PublishError(f"no room for {delivery.event_id}")
+        self.kept.append((reason, handler))
+
+
+class Business:
+    """Two handlers that count their runs; `problem` is what the second raises."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.problem: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def registry(self) -> Registry:
+        @on("order_state_changed", name="first")
+        def first(_: OrderStateChanged) -> None:
+            self.runs.append("first")
+
+        @on("order_state_changed", name="second")
+        def second(_: Event) -> None:
+            self.runs.append("second")
+            self.gate.wait()
+            if self.problem is not None:
+                raise self.problem
+
+        return Registry.of(first, second)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def business() -> Business:
+    return Business()
+
+
+@pytest.fixture
+def dispatcher(business: Business, shelf: Shelf) -> Dispatcher:
+    return Dispatcher(business.registry(), MemoryStore(), shelf, limits=LIMITS, ack_deadline_seconds=10)
+
+
+def test_each_handler_runs_once_however_often_it_is_delivered(dispatcher: Dispatcher, business: Business) -> None:
+    outcomes = [dispatcher.dispatch(DELIVERY)[0] for _ in range(3)]
+
+    assert outcomes == [Outcome.HANDLED, Outcome.DUPLICATE, Outcome.DUPLICATE]
+    assert business.runs == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "outcome"), [(Retry("later"), Outcome.RETRY), (ZeroDivisionError("oops"), Outcome.FAILED)]
+)
+def test_one_failing_handler_does_not_rerun_the_other(
+    dispatcher: Dispatcher, business: Business, problem: Exception, outcome: Outcome
+) -> None:
+    business.problem = problem
+    failed = dispatcher.dispatch(DELIVERY)[0]
+    business.problem = None
+
+    then = dispatcher.dispatch(DELIVERY)[0]
+
+    assert (failed, failed.status, then) == (outcome, 503, Outcome.HANDLED)
+    assert business.runs == ["first", "second", "second"]
+
+
+def test_a_rejected_event_is_quarantined_once_with_the_reason(
+    dispatcher: Dispatcher, business: Business, shelf: Shelf
+) -> None:
+    business.problem = Reject("no such order")
+
+    outcomes = [dispatcher.dispatch(DELIVERY)[0] for _ in range(2)]
+
+    assert outcomes == [Outcome.QUARANTINED, Outcome.DUPLICATE]
+    assert shelf.kept == [("no such order", "second")]
+
+
+def test_a_redrive_runs_only_what_was_rejected(dispatcher: Dispatcher, business: Business) -> None:
+    business.problem = Reject("no such order")
+    dispatcher.dispatch(DELIVERY)
+    business.problem = None
+
+    outcome = dispatcher.dispatch(replace(DELIVERY, generation=1))[0]
+
+    assert outcome is Outcome.HANDLED
+    assert business.runs == ["first", "second", "second"]
+
+
+def test_a_replay_runs_everything_again(dispatcher: Dispatcher, business: Business) -> None:
+    dispatcher.dispatch(DELIVERY)
+
+    replay = replace(DELIVERY, generation=1, reruns_completed=True)
+    outcomes = [dispatcher.dispatch(replay)[0] for _ in range(2)]
+
+    assert outcomes == [Outcome.HANDLED, Outcome.DUPLICATE]
+    assert business.runs == ["first", "second"] * 2
+
+
+def test_content_that_no_handler_can_read_runs_none(dispatcher: Dispatcher, business: Business, shelf: Shelf) -> None:
+    outcome = dispatcher.dispatch(replace(DELIVERY, body=b"[]"))[0]
+
+    assert outcome is Outcome.QUARANTINED
+    assert business.runs == []
+    assert shelf.kept == [("the body is JSON but not an object: list", None)]
+
+
+def test_fields_that_do_not_fit_the_model_are_quarantined(dispatcher: Dispatcher, shelf: Shelf) -> None:
+    outcome = dispatcher.dispatch(replace(DELIVERY, body=b'{"order_id": "A-1"}'))[0]
+
+    assert outcome is Outcome.QUARANTINED
+    assert shelf.kept == [("does not fit OrderStateChanged: new_state: Field required", "first")]
+
+
+def test_a_failed_copy_is_a_nack_and_tried_again(dispatcher: Dispatcher, business: Business, shelf: Shelf) -> None:
+    business.problem = Reject("no such order")
+    shelf.is_closed = True
+    refused = dispatcher.dispatch(DELIVERY)[0]
+    shelf.is_closed = False
+
+    then = dispatcher.dispatch(DELIVERY)[0]
+
+    assert (refused, refused.status, then) == (Outcome.QUARANTINE_FAILED, 503, Outcome.QUARANTINED)
+
+
+def test_a_run_over_its_budget_is_nacked_and_not_started_again(dispatcher: Dispatcher, business: Business) -> None:
+    business.gate.clear()
+
+    late = dispatcher.dispatch(DELIVERY)[0]
+    meanwhile = dispatcher.dispatch(DELIVERY)[0]
+    business.gate.set()
+    wait_until(lambda: dispatcher.dispatch(DELIVERY)[0] is Outcome.DUPLICATE, within=5)
+
+    assert (late, meanwhile) == (Outcome.TIMED_OUT, Outcome.BUSY)
+    assert business.runs == ["first", "second"]
+
+
+def test_a_store_that_is_gone_runs_no_handler(business: Business, shelf: Shelf) -> None:
+    class Gone(MemoryStore):
+        def claim(
+            self, key: str, *, generation: int, reruns_completed: bool, lease_seconds: float
+        ) -> Claim | Busy | Done:
+            raise StoreError(f"no answer for {key} {generation} {reruns_completed} {lease_seconds}")
+
+    dispatcher = Dispatcher(business.registry(), Gone(), shelf, limits=LIMITS, ack_deadline_seconds=10)
+
+    outcome = dispatcher.dispatch(DELIVERY)[0]
+
+    assert (outcome, outcome.status) == (Outcome.STORE_UNAVAILABLE, 503)
+    assert business.runs == []
+
+
+def test_an_event_type_without_a_handler_is_acknowledged(dispatcher: Dispatcher) -> None:
+    outcome = dispatcher.dispatch(replace(DELIVERY, event_type="something_new"))[0]
+
+    assert (outcome, outcome.status) == (Outcome.UNHANDLED, 204)
+
+
+def test_budgets_that_reach_the_ack_deadline_are_refused(business: Business, shelf: Shelf) -> None:
+    with pytest.raises(ConfigurationError, match=r"HANDLER_BUDGET_SECONDS: 2 handlers .* ACK_DEADLINE_SECONDS"):
+        Dispatcher(business.registry(), MemoryStore(), shelf, limits=LIMITS, ack_deadline_seconds=1)
+
+
+def test_a_thousand_races_for_one_event_run_it_once(dispatcher: Dispatcher, business: Business) -> None:
+    for number in range(1_000):
+        delivery = replace(DELIVERY, event_id=f"race-{number}")
+        rival = threading.Thread(target=dispatcher.dispatch, args=[delivery])
+        rival.start()
+        dispatcher.dispatch(delivery)
+        rival.join()
+
+    assert sorted(business.runs) == ["first"] * 1_000 + ["second"] * 1_000

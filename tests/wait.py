@@ -1,0 +1,16 @@
+"""The only waiting in the suite."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], *, within: float) -> T:
+    """Return the condition's value once it is true; fail after `within` seconds and say what was last seen."""
+    deadline = time.monotonic() + within
+    while not (seen := condition()):
+        assert time.monotonic() < deadline, f"not within {within} s; last seen: {seen!r}"
+        time.sleep(0.05)
+    return seen
