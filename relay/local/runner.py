@@ -12,7 +12,7 @@ from pathlib import Path
 from relay.errors import ConfigurationError
 from relay.local import demo, display
 from relay.local.emulator import Emulator
-from relay.local.processes import Child, is_taken
+from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Webhook
 from relay.pubsub import topology
@@ -56,10 +56,11 @@ class LocalRun:
         wanted = {"RECEIVER_PORT": self.receiver_port, "WORKER_PORT": self.worker_port}
         if not os.environ.get("PUBSUB_EMULATOR_HOST"):
             wanted["EMULATOR_PORT"] = self.emulator_port
-        taken = [f"{name}={port}" for name, port in wanted.items() if is_taken(port)]
+        taken = {name: port for name, port in wanted.items() if is_taken(port)}
         if taken:
             raise ConfigurationError(
-                f"Ports are taken: {', '.join(taken)}. Stop what uses them, or choose others: {taken[0]}1 make run"
+                f"Ports are taken: {', '.join(f'{name}={port}' for name, port in taken.items())}. Stop what uses them, "
+                f"or choose others: {' '.join(f'{name}={free_port()}' for name in taken)} make run"
             )
 
     def _start(self, parts: contextlib.ExitStack, folder: Path, stopping: threading.Event) -> list[Child]:

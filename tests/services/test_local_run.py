@@ -40,12 +40,16 @@ def test_the_run_shows_each_way_and_leaves_nothing_running(
     assert [name for name in NAMES if is_taken(int(environ[name]))] == []
 
 
+def run_in_vain(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "relay", "run"]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+
 def test_a_taken_port_is_told_in_one_line(environ: dict[str, str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(environ["WORKER_PORT"])))
         other.listen()
-        command = [sys.executable, "-m", "relay", "run"]
-        ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+        ended = run_in_vain(environ)
 
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [ended.stderr.strip()]
@@ -55,15 +59,7 @@ def test_a_taken_port_is_told_in_one_line(environ: dict[str, str]) -> None:
 def test_a_missing_emulator_is_told_in_one_line(environ: dict[str, str], tmp_path: Path) -> None:
     environ["PATH"] = str(tmp_path)
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "relay", "run"],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = run_in_vain(environ)
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("No Pub/Sub emulator found")
