@@ -11,7 +11,7 @@ help: ## Show what can be made
 run: $(VENV)/installed ## Run emulator, receiver, worker and a OneStock simulator; Ctrl-C stops all (ARGS="--help")
 	@exec $(BIN)/python -m relay run $(ARGS)
 
-test: $(VENV)/installed-dev ## Run all tests on the real Pub/Sub emulator
+test: $(VENV)/installed-dev ## Run all tests on the real emulators
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check format, rules, types, import laws and spelling
@@ -22,7 +22,7 @@ format: $(VENV)/installed-dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 requirements: $(VENV)/installed ## Pin requirements*.in anew, with hashes
-	$(BIN)/pip install --quiet uv && for f in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
+	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore requirements-dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -31,5 +31,5 @@ $(VENV)/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@
+$(VENV)/installed-dev: $(VENV)/installed requirements-firestore.txt requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-firestore.txt -r requirements-dev.txt && touch $@

@@ -15,6 +15,9 @@ from relay.errors import ConfigurationError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from relay.settings import WorkerSettings
+    from relay.stores import Store
+
 # gunicorn's own code for "the app cannot be loaded": the master then stops instead of starting workers for ever.
 APP_LOAD_ERROR = 4
 
@@ -51,19 +54,20 @@ def receiver() -> "Flask":
 @_stopping_on_misconfiguration
 def worker() -> "Flask":
     """Make the WSGI app that Pub/Sub pushes to."""
-    import handlers
+    from importlib import import_module
+
     from relay import log
     from relay.pubsub.dead_letters import Quarantine
     from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
     from relay.registry import Registry
     from relay.settings import PushAuth, WorkerSettings
-    from relay.stores.memory import MemoryStore
     from relay.worker import auth
     from relay.worker.app import create_app
     from relay.worker.dispatch import Dispatcher, Limits
 
     settings = WorkerSettings.from_environ(os.environ)
     log.configure(project=settings.project, service="worker")
+    handlers = import_module(settings.handlers_package)
     registry = Registry.collect(handlers, services=handlers.services())
     publisher = GroupCommitPublisher(publish_rpc(settings.dead_letter_topic_path), max_waiting=1_000)
     limits = Limits(
@@ -73,7 +77,7 @@ def worker() -> "Flask":
     )
     dispatcher = Dispatcher(
         registry,
-        MemoryStore(),
+        _store(settings),
         Quarantine(publisher, now=lambda: datetime.now(UTC)),
         limits=limits,
         ack_deadline_seconds=settings.ack_deadline_seconds,
@@ -86,3 +90,21 @@ def worker() -> "Flask":
             certificates=auth.CertificateCache(auth.certificates_from(settings.push_certificates_url)),
         )
     return create_app(settings, authenticate=authenticate, dispatcher=dispatcher)
+
+
+def _store(settings: "WorkerSettings") -> "Store":
+    if settings.idempotency_store == "memory":
+        from relay.stores.memory import MemoryStore
+
+        return MemoryStore(dateless_window_seconds=settings.dateless_window_seconds)
+    try:
+        from relay.stores.firestore import FirestoreStore
+    except ImportError as error:
+        raise ConfigurationError(
+            f"IDEMPOTENCY_STORE: firestore needs its client ({error}): pip install -r requirements-firestore.txt"
+        ) from error
+    return FirestoreStore(
+        project=settings.project,
+        database=settings.firestore_database,
+        dateless_window_seconds=settings.dateless_window_seconds,
+    )

@@ -38,10 +38,11 @@ class Reject(Exception):
 class _Mark:
     event_types: tuple[str, ...]
     name: str | None
+    latest_only: bool
 
 
 def on(
-    *event_types: str, name: str | None = None
+    *event_types: str, name: str | None = None, latest_only: bool = False
 ) -> Callable[[Callable[Concatenate[E, P], None]], Callable[Concatenate[E, P], None]]:
     """Mark a function as the handler of these event types; `"*"` stands for every type.
 
@@ -50,8 +51,11 @@ def on(
 
     `name` is part of the idempotency key, by default `module.function`: a handler that gets another name runs
     again for events that are delivered again. Pin it before renaming or moving a function.
+
+    `latest_only` skips an event that occurred (`date`) before the last one that this handler has handled for the
+    same order, and never runs two events of one order at once. Events without a date or an order id always run.
     """
-    mark = _Mark(event_types, name)
+    mark = _Mark(event_types, name, latest_only)
 
     def mark_function(function: Callable[Concatenate[E, P], None]) -> Callable[Concatenate[E, P], None]:
         setattr(function, _MARK, mark)
@@ -71,6 +75,8 @@ class Handler:
     run: Callable[[Event], None]
     location: str
     """`file:line function`, for messages to its author."""
+    latest_only: bool = False
+    """Whether events older than the last one handled for the same order are skipped."""
 
 
 class Registry:
@@ -95,12 +101,11 @@ class Registry:
         `services` are the objects that handlers may ask for by type. Raises HandlerError, naming file, line and
         what to do, for each kind of function that could never run.
         """
-        by_type = {type(service): service for service in services}
-        return cls(_check(function, by_type) for function in _marked_functions(package))
+        return cls.of(*_marked_functions(package), services=services)
 
     @classmethod
     def of(cls, *functions: Callable[..., None], services: Iterable[object] = ()) -> Self:
-        """Return the registry of these marked functions; for tests. Raises HandlerError as `collect` does."""
+        """Return the registry of these marked functions. Raises HandlerError as `collect` does."""
         by_type = {type(service): service for service in services}
         return cls(_check(function, by_type) for function in functions)
 
@@ -161,7 +166,14 @@ def _check(function: Callable[..., None], services: Mapping[type, object]) -> Ha
     _check_model_fits(model, mark, location)
     run = partial(function, **injected) if injected else function
     name = mark.name or f"{function.__module__}.{function.__qualname__}"
-    return Handler(name=name, event_types=mark.event_types, model=model, run=run, location=location)
+    return Handler(
+        name=name,
+        event_types=mark.event_types,
+        model=model,
+        run=run,
+        location=location,
+        latest_only=mark.latest_only,
+    )
 
 
 def _check_event_types(mark: _Mark, location: str) -> None:

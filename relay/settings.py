@@ -184,10 +184,28 @@ class WorkerSettings(_Settings):
         alias="PUSH_CERTIFICATES_URL",
         description="Where the token issuer publishes its certificates. Only tests change it (refused on Cloud Run).",
     )
-    idempotency_store: Literal["memory"] = Field(
+    handlers_package: str = Field(
+        default="handlers",
+        alias="HANDLERS_PACKAGE",
+        pattern=r"^[A-Za-z_][\w.]*$",
+        description="The Python package whose modules hold the handlers.",
+    )
+    idempotency_store: Literal["memory", "firestore"] = Field(
         default="memory",
         alias="IDEMPOTENCY_STORE",
-        description="Where handled events are remembered: memory (one worker process, forgotten at its end).",
+        description="Where handled events are remembered: memory (one worker process, forgotten at its end) or "
+        "firestore (needs requirements-firestore.txt).",
+    )
+    firestore_emulator_host: str | None = Field(
+        default=None,
+        alias="FIRESTORE_EMULATOR_HOST",
+        description="host:port of a Firestore emulator; leave it out on Google Cloud.",
+    )
+    firestore_database: str = Field(
+        default="(default)",
+        alias="FIRESTORE_DATABASE",
+        min_length=1,
+        description="The Firestore database, in Native mode.",
     )
     handler_budget_seconds: float = Field(
         default=60,
@@ -213,6 +231,13 @@ class WorkerSettings(_Settings):
         alias="RETENTION_SECONDS",
         gt=0,
         description="How long a handled event is remembered, in seconds; longer than Pub/Sub keeps a message (7 days).",
+    )
+    dateless_window_seconds: float = Field(
+        default=3_600,
+        alias="DATELESS_WINDOW_SECONDS",
+        ge=1_800,
+        description="Two equal events without a date are two if they arrive further apart than this, in seconds. "
+        "OneStock repeats one event for half an hour.",
     )
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relay.errors import ConfigurationError
 from relay.local import demo, display
-from relay.local.emulator import Emulator
+from relay.local.emulator import PUBSUB, Emulator
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Webhook
@@ -65,7 +65,7 @@ class LocalRun:
 
     def _start(self, parts: contextlib.ExitStack, folder: Path, stopping: threading.Event) -> list[Child]:
         _say(display.line("starting", "the Pub/Sub emulator, the receiver and the worker"))
-        emulator = parts.enter_context(Emulator.start(port=self.emulator_port, output=folder / "emulator.log"))
+        emulator = parts.enter_context(Emulator.start(PUBSUB, port=self.emulator_port, output=folder / "emulator.log"))
         # The Pub/Sub client reads it from the environment of its process.
         os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
         wanted = topology.Topology(

@@ -12,19 +12,45 @@ class Completion(StrEnum):
     REJECTED = "rejected"
 
 
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """The place of an event among those of one order, for a handler that wants the latest only."""
+
+    key: str
+    """Handler and order."""
+    moment: float
+    """When the event occurred, in Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """What a delivery asks of the store before a handler runs."""
+
+    key: str
+    """The idempotency key: event and handler."""
+    lease_seconds: float
+    generation: int = 0
+    """0 for what OneStock sent; each redrive or replay on purpose has a higher one."""
+    reruns_completed: bool = False
+    """Whether a higher generation may run what was handled already (a replay), or only what was rejected."""
+    received_at: float | None = None
+    """Unix seconds, for an event without a date: equal ones that arrive far apart are two events, not one."""
+    sequence: Sequence | None = None
+    """Set for a handler that wants the latest only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to run one handler for one event, until the lease ends. Only its holder can settle the run."""
 
-    key: str
+    request: ClaimRequest
     token: int
     """The fencing token: higher than that of every earlier claim of this key."""
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another delivery holds the claim."""
+    """Another delivery holds the claim, or the order's turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +58,14 @@ class Done:
     """The run has ended before, in this way."""
 
     completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A later event of the same order has been handled."""
+
+    latest: float
+    """When that one occurred, in Unix seconds."""
 
 
 class Store(Protocol):
@@ -42,20 +76,18 @@ class Store(Protocol):
 
         claim ----- lease -----> free again       (the holder died)
         claim -- complete ----------------- retention -----------------> forgotten
-        claim -- release -> free again            (the run failed)
+        claim -- release -> as it was before      (the run failed)
     """
 
-    def claim(self, key: str, *, generation: int, reruns_completed: bool, lease_seconds: float) -> Claim | Busy | Done:
-        """Claim the run of `key`, unless somebody holds it or it is done.
-
-        A run that ended as REJECTED is done for its own generation: a redrive (a higher one) may claim it. One
-        that ended as HANDLED stays done for a redrive; only a replay (`reruns_completed`) of a higher generation
-        may claim it.
-        """
+    def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
+        """Claim a run, unless somebody holds it or it is done; `relay.stores.records.judge` has the rules."""
         ...
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
-        """Record that the run has ended. Raises ClaimLost if the claim is no longer ours."""
+        """Record that the run has ended; once more for the same claim changes nothing.
+
+        Raises ClaimLost if the claim is no longer ours.
+        """
         ...
 
     def release(self, claim: Claim) -> None:

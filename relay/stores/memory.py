@@ -5,74 +5,87 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from relay.errors import ClaimLost
-from relay.stores import Busy, Claim, Completion, Done
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    token: int
-    generation: int
-    completion: Completion | None
-    """None while the run is claimed."""
-    expires_at: float
+from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
+from relay.stores.records import Record, judge
 
 
 class MemoryStore:
     """Implements `relay.stores.Store` in a dictionary under a lock."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds from any start, never backwards."""
+    def __init__(self, *, dateless_window_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        """`dateless_window_seconds`: see `relay.stores.records.judge`; `clock` gives Unix seconds."""
+        self._dateless_window_seconds = dateless_window_seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._tokens = itertools.count(1)
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
+        self._holders: dict[str, int] = {}
         self._expiries: list[tuple[float, str]] = []
 
-    def claim(self, key: str, *, generation: int, reruns_completed: bool, lease_seconds: float) -> Claim | Busy | Done:
+    def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
         """See `Store.claim`."""
         with self._lock:
-            self._forget_expired()
-            record = self._records.get(key)
-            if record is not None:
-                if record.completion is None:
-                    return Busy()
-                may_run_again = record.completion is Completion.REJECTED or reruns_completed
-                if not (may_run_again and generation > record.generation):
-                    return Done(record.completion)
-            claim = Claim(key=key, token=next(self._tokens), generation=generation)
-            self._remember(claim, None, lease_seconds)
-            return claim
+            now = self._forget_expired()
+            run = self._records.get(request.key)
+            order = self._records.get(request.sequence.key) if request.sequence else None
+            refusal = judge(request, run, order, now=now, dateless_window_seconds=self._dateless_window_seconds)
+            if refusal is not None:
+                return refusal
+            token = self._holders[request.key] = next(self._tokens)
+            self._write(request.key, Record.claimed(run, request, now))
+            if request.sequence is not None:
+                self._write(request.sequence.key, Record.claimed(order, request, now))
+            return Claim(request=request, token=token)
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
         """See `Store.complete`."""
+        request = claim.request
         with self._lock:
-            self._check_holder(claim)
-            self._remember(claim, completion, retention_seconds)
+            expires_at = self._forget_expired() + retention_seconds
+            run = self._own(claim)
+            if run.held_until is None:
+                return
+            ended = Record(
+                expires_at=expires_at,
+                completion=completion,
+                generation=request.generation,
+                received_at=request.received_at,
+            )
+            self._write(request.key, ended)
+            if request.sequence is not None:
+                order = replace(self._records[request.sequence.key], held_until=None)
+                if completion is Completion.HANDLED:
+                    order = replace(order, moment=request.sequence.moment, expires_at=expires_at)
+                self._write(request.sequence.key, order)
 
     def release(self, claim: Claim) -> None:
         """See `Store.release`."""
         with self._lock:
-            self._check_holder(claim)
-            del self._records[claim.key]
+            self._forget_expired()
+            self._write(claim.request.key, replace(self._own(claim), held_until=None))
+            if claim.request.sequence is not None:
+                key = claim.request.sequence.key
+                self._write(key, replace(self._records[key], held_until=None))
 
-    def _check_holder(self, claim: Claim) -> None:
-        self._forget_expired()
-        record = self._records.get(claim.key)
-        if record is None or record.token != claim.token or record.completion is not None:
-            raise ClaimLost(f"claim {claim.token} on {claim.key} ended before its run did; the run is not recorded")
+    def _own(self, claim: Claim) -> Record:
+        record = self._records.get(claim.request.key)
+        if record is None or self._holders[claim.request.key] != claim.token:
+            raise ClaimLost(f"the claim on {claim.request.key} ended before its run did; the run is not recorded")
+        return record
 
-    def _remember(self, claim: Claim, completion: Completion | None, seconds: float) -> None:
-        expires_at = self._clock() + seconds
-        self._records[claim.key] = _Record(claim.token, claim.generation, completion, expires_at)
-        heapq.heappush(self._expiries, (expires_at, claim.key))
+    def _write(self, key: str, record: Record) -> None:
+        self._records[key] = record
+        heapq.heappush(self._expiries, (record.expires_at, key))
 
-    def _forget_expired(self) -> None:
+    def _forget_expired(self) -> float:
         now = self._clock()
         while self._expiries and self._expiries[0][0] <= now:
             expires_at, key = heapq.heappop(self._expiries)
             record = self._records.get(key)
             if record is not None and record.expires_at == expires_at:
                 del self._records[key]
+                self._holders.pop(key, None)
+        return now

@@ -25,6 +25,7 @@ _ENVELOPE_EXTRA_BYTES = 200_000  # Attributes and framing: Pub/Sub allows 100 at
 _SEVERITY = {
     Outcome.HANDLED: logging.INFO,
     Outcome.DUPLICATE: logging.INFO,
+    Outcome.STALE: logging.INFO,
     Outcome.BUSY: logging.INFO,
     Outcome.UNHANDLED: logging.WARNING,
     Outcome.RETRY: logging.WARNING,

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Protocol, assert_never
 
 from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
-from relay.events import Delivery, read_content
+from relay.events import Delivery, moment_of, read_content
 from relay.registry import Handler, Registry, Reject, Retry
-from relay.stores import Busy, Claim, Completion, Done, Store
+from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
 
 _READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
 _FIRST_PAUSE_SECONDS = 0.1
@@ -32,6 +33,7 @@ class Outcome(StrEnum):
 
     UNHANDLED = "unhandled"
     DUPLICATE = "duplicate"
+    STALE = "stale"
     HANDLED = "handled"
     QUARANTINED = "quarantined"
     BUSY = "busy"
@@ -45,7 +47,7 @@ class Outcome(StrEnum):
     def status(self) -> HTTPStatus:
         """The answer to Pub/Sub: 204 is an ack, 503 a nack."""
         match self:
-            case Outcome.UNHANDLED | Outcome.DUPLICATE | Outcome.HANDLED | Outcome.QUARANTINED:
+            case Outcome.UNHANDLED | Outcome.DUPLICATE | Outcome.STALE | Outcome.HANDLED | Outcome.QUARANTINED:
                 return HTTPStatus.NO_CONTENT
             case Outcome.BUSY | Outcome.RETRY | Outcome.TIMED_OUT | Outcome.FAILED:
                 return HTTPStatus.SERVICE_UNAVAILABLE
@@ -144,7 +146,11 @@ class Dispatcher:
     def _claim_and_run(
         self, handler: Handler, delivery: Delivery, content: dict[str, Any]
     ) -> tuple[Outcome, str | None]:
-        claim = self._claim(delivery, handler.name)
+        occurred_at = moment_of(content.get("date"))
+        sequence = None
+        if handler.latest_only and occurred_at is not None and delivery.ordering_key:
+            sequence = Sequence(f"latest/{delivery.ordering_key}/{handler.name}", occurred_at.timestamp())
+        claim = self._claim(delivery, handler.name, is_dated=occurred_at is not None, sequence=sequence)
         if not isinstance(claim, Claim):
             return claim
         try:
@@ -162,25 +168,34 @@ class Dispatcher:
         return self._complete(claim, Completion.HANDLED, Outcome.HANDLED)
 
     def _quarantine_unread(self, delivery: Delivery, reason: str) -> tuple[Outcome, str | None]:
-        claim = self._claim(delivery, _READING)
+        claim = self._claim(delivery, _READING, is_dated=False, sequence=None)
         if not isinstance(claim, Claim):
             return claim
         return self._quarantine(claim, delivery, reason=reason, handler=None)
 
-    def _claim(self, delivery: Delivery, name: str) -> Claim | tuple[Outcome, str | None]:
+    def _claim(
+        self, delivery: Delivery, name: str, *, is_dated: bool, sequence: Sequence | None
+    ) -> Claim | tuple[Outcome, str | None]:
+        request = ClaimRequest(
+            key=f"{delivery.event_id}/{name}",
+            lease_seconds=self._limits.lease_seconds,
+            generation=delivery.generation,
+            reruns_completed=delivery.reruns_completed,
+            received_at=None if is_dated else delivery.received_at.timestamp(),
+            sequence=sequence,
+        )
         try:
-            claim = self._store.claim(
-                f"{delivery.event_id}/{name}",
-                generation=delivery.generation,
-                reruns_completed=delivery.reruns_completed,
-                lease_seconds=self._limits.lease_seconds,
-            )
+            claim = self._store.claim(request)
         except StoreError as error:
             return Outcome.STORE_UNAVAILABLE, str(error)
-        if isinstance(claim, Busy):
-            return Outcome.BUSY, "another delivery of this event is running"
-        if isinstance(claim, Done):
-            return Outcome.DUPLICATE, f"already {claim.completion}"
+        match claim:
+            case Busy():
+                return Outcome.BUSY, "another delivery of this event, or of this order, is running"
+            case Done():
+                return Outcome.DUPLICATE, f"already {claim.completion}"
+            case Stale():
+                latest = datetime.fromtimestamp(claim.latest, UTC)
+                return Outcome.STALE, f"an event of {latest:%Y-%m-%d %H:%M:%S} UTC was handled for this order"
         return claim
 
     def _quarantine(

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -97,16 +96,6 @@ class OneStock:
         """Hang up, so that the receiver need not wait for more requests when it ends."""
         for session in self.sessions:
             session.close()
-
-
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    environ = {name: value for name, value in os.environ.items() if name != "PUBSUB_EMULATOR_HOST"}
-    output = tmp_path_factory.mktemp("emulator") / "emulator.log"
-    with Emulator.start(port=free_port(), output=output, environ=environ) as running:
-        os.environ["PUBSUB_EMULATOR_HOST"] = running.host
-        yield running
-    del os.environ["PUBSUB_EMULATOR_HOST"]
 
 
 @pytest.fixture

@@ -1,91 +1,135 @@
 """What every idempotency store promises. A store is added by giving it a fixture parameter."""
 
+import threading
+import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from relay.errors import ClaimLost
-from relay.stores import Busy, Claim, Completion, Done, Store
+from relay.errors import ClaimLost, StoreError
+from relay.local.emulator import Emulator
+from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
+from relay.stores.firestore import FirestoreStore
 from relay.stores.memory import MemoryStore
 
 LEASE_SECONDS = 10
 RETENTION_SECONDS = 100
+WINDOW_SECONDS = 50
 
 
-class Clock:
-    """Time that passes when the test says so."""
+@dataclass
+class Bench:
+    """A store, time that passes when the test says so, and keys that no other test uses."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    store: Store
+    clock: list[float]
+    unique: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def __call__(self) -> float:
-        return self.seconds
+    def passes(self, seconds: float) -> None:
+        self.clock[0] += seconds
+
+    def request(self, event: str = "e1") -> ClaimRequest:
+        return ClaimRequest(key=f"{self.unique}-{event}/handler", lease_seconds=LEASE_SECONDS)
+
+    def of_order(self, event: str, moment: float) -> ClaimRequest:
+        return replace(self.request(event), sequence=Sequence(f"latest/{self.unique}/handler", moment))
+
+    def held(self, request: ClaimRequest | None = None) -> Claim:
+        got = self.store.claim(request or self.request())
+        assert isinstance(got, Claim)
+        return got
+
+    def complete(self, claim: Claim, completion: Completion = Completion.HANDLED) -> None:
+        self.store.complete(claim, completion, retention_seconds=RETENTION_SECONDS)
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def memory(clock: Callable[[], float]) -> Store:
+    return MemoryStore(dateless_window_seconds=WINDOW_SECONDS, clock=clock)
 
 
-@pytest.fixture(params=[MemoryStore], ids=["memory"])
-def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
-    make: Callable[[Clock], Store] = request.param
-    return make(clock)
-
-
-def claim(store: Store, *, generation: int = 0, reruns_completed: bool = False) -> Claim | Busy | Done:
-    return store.claim(
-        "event/handler", generation=generation, reruns_completed=reruns_completed, lease_seconds=LEASE_SECONDS
+def firestore(clock: Callable[[], float]) -> Store:
+    return FirestoreStore(
+        project="test-relay", database="(default)", dateless_window_seconds=WINDOW_SECONDS, clock=clock
     )
 
 
-def held(store: Store) -> Claim:
-    got = claim(store)
-    assert isinstance(got, Claim)
-    return got
+@pytest.fixture(params=[memory, firestore], ids=["memory", "firestore"])
+def bench(request: pytest.FixtureRequest, firestore_emulator: Emulator) -> Bench:
+    assert firestore_emulator.host
+    clock = [1_735_689_600.0]
+    return Bench(request.param(lambda: clock[0]), clock)
 
 
-def test_a_second_delivery_is_told_that_the_first_runs(store: Store) -> None:
-    held(store)
+def test_a_second_delivery_is_told_that_the_first_runs(bench: Bench) -> None:
+    bench.held()
 
-    assert claim(store) == Busy()
+    assert bench.store.claim(bench.request()) == Busy()
 
 
 @pytest.mark.parametrize("completion", Completion)
-def test_a_completed_run_is_remembered_for_the_retention(store: Store, clock: Clock, completion: Completion) -> None:
-    store.complete(held(store), completion, retention_seconds=RETENTION_SECONDS)
-    clock.seconds = RETENTION_SECONDS - 1
-    remembered = claim(store)
-    clock.seconds = RETENTION_SECONDS + 1
+def test_a_completed_run_is_remembered_for_the_retention(bench: Bench, completion: Completion) -> None:
+    bench.complete(bench.held(), completion)
+    bench.passes(RETENTION_SECONDS - 1)
+    remembered = bench.store.claim(bench.request())
+    bench.passes(2)
 
     assert remembered == Done(completion)
-    assert isinstance(claim(store), Claim)
+    assert isinstance(bench.store.claim(bench.request()), Claim)
 
 
-def test_a_released_claim_is_free_at_once(store: Store) -> None:
-    store.release(held(store))
+def test_a_released_claim_is_free_at_once(bench: Bench) -> None:
+    bench.store.release(bench.held())
 
-    assert isinstance(claim(store), Claim)
-
-
-def test_a_dead_holder_is_replaced_when_its_lease_ends(store: Store, clock: Clock) -> None:
-    first = held(store)
-    clock.seconds = LEASE_SECONDS + 1
-
-    assert held(store).token > first.token
+    assert isinstance(bench.store.claim(bench.request()), Claim)
 
 
-def test_a_late_holder_can_write_nothing(store: Store, clock: Clock) -> None:
-    late = held(store)
-    clock.seconds = LEASE_SECONDS + 1
-    held(store)
+def test_a_dead_holder_is_replaced_when_its_lease_ends(bench: Bench) -> None:
+    first = bench.held()
+    bench.passes(LEASE_SECONDS + 1)
+
+    assert bench.held().token > first.token
+
+
+def test_a_token_is_higher_than_that_of_a_released_claim(bench: Bench) -> None:
+    first = bench.held()
+    bench.store.release(first)
+
+    assert bench.held().token > first.token
+
+
+def test_a_late_holder_can_write_nothing(bench: Bench) -> None:
+    late = bench.held()
+    bench.passes(LEASE_SECONDS + 1)
+    bench.held()
 
     with pytest.raises(ClaimLost, match="ended before its run did"):
-        store.complete(late, Completion.HANDLED, retention_seconds=RETENTION_SECONDS)
+        bench.complete(late)
     with pytest.raises(ClaimLost, match="ended before its run did"):
-        store.release(late)
+        bench.store.release(late)
 
-    assert claim(store) == Busy()
+    assert bench.store.claim(bench.request()) == Busy()
+
+
+def test_a_late_holder_cannot_undo_what_its_successor_completed(bench: Bench) -> None:
+    late = bench.held()
+    bench.passes(LEASE_SECONDS + 1)
+    bench.complete(bench.held())
+
+    with pytest.raises(ClaimLost, match="ended before its run did"):
+        bench.complete(late, Completion.REJECTED)
+
+    assert bench.store.claim(bench.request()) == Done(Completion.HANDLED)
+
+
+def test_completing_twice_is_completing_once(bench: Bench) -> None:
+    claim = bench.held()
+    bench.complete(claim)
+
+    bench.complete(claim)
+
+    assert bench.store.claim(bench.request()) == Done(Completion.HANDLED)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +142,109 @@ def test_a_late_holder_can_write_nothing(store: Store, clock: Clock) -> None:
     ],
 )
 def test_a_new_generation_runs_what_it_is_meant_for(
-    store: Store, completion: Completion, *, reruns_completed: bool, may_run: bool
+    bench: Bench, completion: Completion, *, reruns_completed: bool, may_run: bool
 ) -> None:
-    store.complete(held(store), completion, retention_seconds=RETENTION_SECONDS)
+    bench.complete(bench.held(), completion)
 
-    got = claim(store, generation=1, reruns_completed=reruns_completed)
+    got = bench.store.claim(replace(bench.request(), generation=1, reruns_completed=reruns_completed))
 
     assert isinstance(got, Claim) == may_run
 
 
-def test_the_same_generation_never_runs_twice(store: Store) -> None:
-    store.complete(held(store), Completion.HANDLED, retention_seconds=RETENTION_SECONDS)
+def test_the_same_generation_never_runs_twice(bench: Bench) -> None:
+    bench.complete(bench.held())
 
-    assert claim(store, generation=0, reruns_completed=True) == Done(Completion.HANDLED)
+    assert bench.store.claim(replace(bench.request(), reruns_completed=True)) == Done(Completion.HANDLED)
+
+
+def test_a_replay_that_failed_leaves_the_earlier_run_done(bench: Bench) -> None:
+    bench.complete(bench.held())
+
+    bench.store.release(bench.held(replace(bench.request(), generation=1, reruns_completed=True)))
+
+    assert bench.store.claim(bench.request()) == Done(Completion.HANDLED)
+
+
+@pytest.mark.parametrize(("seconds_apart", "is_the_same"), [(WINDOW_SECONDS - 1, True), (WINDOW_SECONDS + 1, False)])
+def test_equal_events_without_a_date_are_two_if_they_arrive_far_apart(
+    bench: Bench, seconds_apart: float, *, is_the_same: bool
+) -> None:
+    bench.complete(bench.held(replace(bench.request(), received_at=1_000)))
+
+    got = bench.store.claim(replace(bench.request(), received_at=1_000 + seconds_apart))
+
+    assert (got == Done(Completion.HANDLED)) == is_the_same
+
+
+def test_a_late_redelivery_of_an_event_without_a_date_is_still_done(bench: Bench) -> None:
+    dateless = replace(bench.request(), received_at=1_000)
+    bench.complete(bench.held(dateless))
+    bench.passes(RETENTION_SECONDS - 1)
+
+    assert bench.store.claim(dateless) == Done(Completion.HANDLED)
+
+
+def test_an_older_event_of_an_order_is_stale_and_one_of_the_same_second_is_not(bench: Bench) -> None:
+    bench.complete(bench.held(bench.of_order("e1", 20)))
+
+    older, equal = bench.store.claim(bench.of_order("e2", 19)), bench.store.claim(bench.of_order("e3", 20))
+
+    assert older == Stale(20)
+    assert isinstance(equal, Claim)
+
+
+def test_only_a_handled_event_makes_older_ones_stale(bench: Bench) -> None:
+    bench.store.release(bench.held(bench.of_order("e1", 20)))
+    bench.complete(bench.held(bench.of_order("e2", 20)), Completion.REJECTED)
+
+    assert isinstance(bench.store.claim(bench.of_order("e3", 10)), Claim)
+
+
+def test_two_events_of_an_order_do_not_run_at_once(bench: Bench) -> None:
+    first = bench.held(bench.of_order("e1", 10))
+    meanwhile = bench.store.claim(bench.of_order("e2", 20))
+    bench.complete(first)
+
+    assert meanwhile == Busy()
+    assert isinstance(bench.store.claim(bench.of_order("e2", 20)), Claim)
+
+
+def test_an_order_is_free_again_when_its_dead_holders_lease_ends(bench: Bench) -> None:
+    late = bench.held(bench.of_order("e1", 10))
+    bench.passes(LEASE_SECONDS + 1)
+    bench.complete(bench.held(bench.of_order("e2", 20)))
+
+    assert bench.store.claim(bench.of_order("e1", 10)) == Stale(20)
+    with pytest.raises(ClaimLost, match="ended before its run did"):
+        bench.complete(late)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_of_many_rivals_one_has_the_claim(bench: Bench, *, in_order: bool) -> None:
+    rivals = 8
+    together = threading.Barrier(rivals)
+
+    def compete(request: ClaimRequest) -> bool:
+        together.wait()
+        return isinstance(bench.store.claim(request), Claim)
+
+    for race in range(20):
+        request = bench.of_order(f"race-{race}", race) if in_order else bench.request(f"race-{race}")
+        with ThreadPoolExecutor(rivals) as pool:
+            won = sum(pool.map(compete, [request] * rivals))
+        bench.passes(LEASE_SECONDS + 1)
+
+        assert won == 1
+
+
+def test_a_frozen_firestore_is_a_store_error_and_then_works_again(firestore_emulator: Emulator) -> None:
+    bench = Bench(firestore(lambda: 1_735_689_600.0), [])
+    bench.complete(bench.held(bench.request("before")))
+    firestore_emulator.freeze()
+    try:
+        with pytest.raises(StoreError, match="Firestore does not answer"):
+            bench.store.claim(bench.request())
+    finally:
+        firestore_emulator.thaw()
+
+    assert bench.store.claim(bench.request("before")) == Done(Completion.HANDLED)

@@ -1,8 +1,10 @@
 """One delivery: which handlers run, how often, and what Pub/Sub is told."""
 
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +12,7 @@ from relay import Event, OrderStateChanged, Reject, Retry, on
 from relay.errors import ConfigurationError, PublishError, StoreError
 from relay.events import Delivery
 from relay.registry import Registry
-from relay.stores import Busy, Claim, Done
+from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
 from relay.stores.memory import MemoryStore
 from relay.worker.dispatch import Dispatcher, Limits, Outcome
 from tests.wait import wait_until
@@ -73,7 +75,9 @@ def business() -> Business:
 
 @pytest.fixture
 def dispatcher(business: Business, shelf: Shelf) -> Dispatcher:
-    return Dispatcher(business.registry(), MemoryStore(), shelf, limits=LIMITS, ack_deadline_seconds=10)
+    return Dispatcher(
+        business.registry(), MemoryStore(dateless_window_seconds=3_600), shelf, limits=LIMITS, ack_deadline_seconds=10
+    )
 
 
 def test_each_handler_runs_once_however_often_it_is_delivered(dispatcher: Dispatcher, business: Business) -> None:
@@ -171,17 +175,91 @@ def test_a_run_over_its_budget_is_nacked_and_not_started_again(dispatcher: Dispa
 
 def test_a_store_that_is_gone_runs_no_handler(business: Business, shelf: Shelf) -> None:
     class Gone(MemoryStore):
-        def claim(
-            self, key: str, *, generation: int, reruns_completed: bool, lease_seconds: float
-        ) -> Claim | Busy | Done:
-            raise StoreError(f"no answer for {key} {generation} {reruns_completed} {lease_seconds}")
+        def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
+            raise StoreError(f"no answer for {request.key}")
 
-    dispatcher = Dispatcher(business.registry(), Gone(), shelf, limits=LIMITS, ack_deadline_seconds=10)
+    dispatcher = Dispatcher(
+        business.registry(), Gone(dateless_window_seconds=3_600), shelf, limits=LIMITS, ack_deadline_seconds=10
+    )
 
     outcome = dispatcher.dispatch(DELIVERY)[0]
 
     assert (outcome, outcome.status) == (Outcome.STORE_UNAVAILABLE, 503)
     assert business.runs == []
+
+
+def test_a_run_that_ends_after_its_lease_cannot_overwrite_its_successor(business: Business, shelf: Shelf) -> None:
+    now = [0.0]
+    store = MemoryStore(dateless_window_seconds=3_600, clock=lambda: now[0])
+    dispatcher = Dispatcher(business.registry(), store, shelf, limits=LIMITS, ack_deadline_seconds=10)
+    business.gate.clear()
+    business.problem = Reject("decided too late")
+    late = dispatcher.dispatch(DELIVERY)[0]
+    now[0] = LIMITS.lease_seconds + 1
+    successor = store.claim(ClaimRequest(key="e1/second", lease_seconds=30))
+    assert isinstance(successor, Claim)
+    store.complete(successor, Completion.HANDLED, retention_seconds=60)
+
+    business.gate.set()
+    wait_until(lambda: shelf.kept, within=5)
+
+    assert late is Outcome.TIMED_OUT
+    assert store.claim(ClaimRequest(key="e1/second", lease_seconds=30)) == Done(Completion.HANDLED)
+
+
+def dated(date: int) -> Delivery:
+    body = b'{"order_id": "A-1", "new_state": "s", "date": %d}' % date
+    return replace(DELIVERY, event_id=f"e-{date}", body=body, ordering_key="A-1")
+
+
+def test_a_latest_only_handler_skips_older_events_of_the_order(shelf: Shelf) -> None:
+    seen: list[str] = []
+
+    @on("order_state_changed", name="latest", latest_only=True)
+    def latest(event: OrderStateChanged) -> None:
+        seen.append(event.event_id)
+
+    dispatcher = Dispatcher(
+        Registry.of(latest), MemoryStore(dateless_window_seconds=3_600), shelf, limits=LIMITS, ack_deadline_seconds=10
+    )
+
+    outcomes = [dispatcher.dispatch(dated(date))[0] for date in (20, 10, 30)]
+    of_another_order = dispatcher.dispatch(replace(dated(5), ordering_key="A-2"))[0]
+
+    assert outcomes == [Outcome.HANDLED, Outcome.STALE, Outcome.HANDLED]
+    assert (of_another_order, seen) == (Outcome.HANDLED, ["e-20", "e-30", "e-5"])
+
+
+def test_concurrent_events_of_an_order_leave_the_latest_last(shelf: Shelf) -> None:
+    seen: list[int] = []
+
+    @on("order_state_changed", latest_only=True)
+    def latest(event: OrderStateChanged) -> None:
+        seen.append(int(event.content["date"]))
+
+    dispatcher = Dispatcher(
+        Registry.of(latest), MemoryStore(dateless_window_seconds=3_600), shelf, limits=LIMITS, ack_deadline_seconds=10
+    )
+
+    def deliver(date: int) -> None:
+        wait_until(lambda: dispatcher.dispatch(dated(date))[0] is not Outcome.BUSY, within=20)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(deliver, random.Random(7).sample(range(200), 200)))
+
+    assert seen == sorted(seen)
+    assert seen[-1] == 199
+
+
+@pytest.mark.parametrize(("seconds_apart", "outcome"), [(3_500, Outcome.DUPLICATE), (3_700, Outcome.HANDLED)])
+def test_equal_events_without_a_date_are_two_if_they_arrive_far_apart(
+    dispatcher: Dispatcher, seconds_apart: float, outcome: Outcome
+) -> None:
+    dispatcher.dispatch(DELIVERY)
+
+    later = replace(DELIVERY, received_at=DELIVERY.received_at + timedelta(seconds=seconds_apart))
+
+    assert dispatcher.dispatch(later)[0] is outcome
 
 
 def test_an_event_type_without_a_handler_is_acknowledged(dispatcher: Dispatcher) -> None:
@@ -192,7 +270,13 @@ def test_an_event_type_without_a_handler_is_acknowledged(dispatcher: Dispatcher)
 
 def test_budgets_that_reach_the_ack_deadline_are_refused(business: Business, shelf: Shelf) -> None:
     with pytest.raises(ConfigurationError, match=r"HANDLER_BUDGET_SECONDS: 2 handlers .* ACK_DEADLINE_SECONDS"):
-        Dispatcher(business.registry(), MemoryStore(), shelf, limits=LIMITS, ack_deadline_seconds=1)
+        Dispatcher(
+            business.registry(),
+            MemoryStore(dateless_window_seconds=3_600),
+            shelf,
+            limits=LIMITS,
+            ack_deadline_seconds=1,
+        )
 
 
 def test_a_thousand_races_for_one_event_run_it_once(dispatcher: Dispatcher, business: Business) -> None:
