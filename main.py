@@ -57,8 +57,8 @@ def worker() -> "Flask":
     from importlib import import_module
 
     from relay import log
-    from relay.pubsub.dead_letters import Quarantine
     from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.pubsub.quarantine import Quarantine
     from relay.registry import Registry
     from relay.settings import PushAuth, WorkerSettings
     from relay.worker import auth

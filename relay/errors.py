@@ -6,6 +6,7 @@
     |- SignatureError           the webhook is not proven to be OneStock's: 401
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
+    |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
     |- UnreadableContent        no handler can ever read this event: it goes to quarantine
@@ -42,6 +43,10 @@ class MessageTooLarge(RelayError):
 
 class PublishError(RelayError):
     """Pub/Sub did not confirm in time, or refused. The event may still have been stored: the sender repeats it."""
+
+
+class PubSubError(RelayError):
+    """Whoever runs the command can mend it, or try again: Pub/Sub did not do what was asked."""
 
 
 class EnvelopeError(RelayError):

@@ -41,7 +41,7 @@ class Delivery:
     """1 for the first; None where the subscription has no dead-letter policy."""
     ordering_key: str = ""
     generation: int = 0
-    """0 for what OneStock sent; each redrive or replay on purpose counts it up."""
+    """0 for what OneStock sent; each redrive or replay on purpose has a higher one."""
     reruns_completed: bool = False
     """True for a replay: handlers that have completed this event run again."""
     traceparent: str | None = None

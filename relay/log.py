@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from google.cloud.logging_v2.handlers import StructuredLogHandler
@@ -109,7 +110,7 @@ def _masked(value: Any, *, name: str) -> Any:
 
 
 class _ContextFilter(logging.Filter):
-    """Adds the labels and the trace of the event at work, unless the line brings its own."""
+    """Adds the time, and the labels and the trace of the event at work unless the line brings its own."""
 
     def __init__(self, project: str) -> None:
         super().__init__()
@@ -122,6 +123,9 @@ class _ContextFilter(logging.Filter):
             record.trace = f"projects/{self._project}/traces/{context.trace.trace_id}"
             record.span_id = context.trace.span_id
             record.trace_sampled = context.trace.sampled
+        # Cloud Logging takes it as the entry's timestamp; a line read from a file has no other.
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        record.json_fields = {**getattr(record, "json_fields", {}), "time": time}
         return True
 
 

@@ -20,7 +20,7 @@ MAX_ORDERING_KEY_BYTES = 1024  # Pub/Sub's limit.
 MAX_ATTRIBUTE_BYTES = 1024  # Pub/Sub's limit for an attribute's value.
 MAX_EVENT_TYPE_LENGTH = 128
 MAX_ORDER_ID_BITS = 64  # An order id given as a number is turned into text; Python refuses that for huge ones.
-MAX_GENERATION_DIGITS = 8
+MAX_COUNT_DIGITS = 12
 
 
 def is_event_type(name: object) -> bool:
@@ -159,13 +159,18 @@ def compressed_if_needed(body: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 def generation_of(attributes: Mapping[str, str]) -> int:
-    """Return how often the message was redriven or replayed: 0 for what OneStock sent."""
-    generation = attributes.get("generation", "0")
-    return (
-        int(generation)
-        if generation.isascii() and generation.isdigit() and len(generation) <= MAX_GENERATION_DIGITS
-        else 0
-    )
+    """Return the message's generation: 0 for what OneStock sent, higher for each redrive or replay."""
+    return _count(attributes, "generation")
+
+
+def redrives_of(attributes: Mapping[str, str]) -> int:
+    """Return how often the message came back from the dead letters."""
+    return _count(attributes, "redrives")
+
+
+def _count(attributes: Mapping[str, str], name: str) -> int:
+    text = attributes.get(name, "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_COUNT_DIGITS else 0
 
 
 def _read_routing(body: bytes) -> _Routing:

@@ -1,4 +1,4 @@
-"""The settings of both services, from environment variables. The only reader of the environment.
+"""The settings of the services and the commands, from environment variables. The only reader of the environment.
 
 Each field's alias is the variable, its description is what the README and `.env.example` say of it.
 """
@@ -48,7 +48,7 @@ ResourceName = Annotated[str, BeforeValidator(_resource_name)]
 
 
 class _Settings(BaseModel):
-    """What both services read."""
+    """What everybody reads who speaks to Pub/Sub."""
 
     # hide_input: a validation error would otherwise print the value, which may be a secret.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -63,6 +63,22 @@ class _Settings(BaseModel):
         alias="PUBSUB_EMULATOR_HOST",
         description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",
     )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`; an empty variable counts as missing.
+
+        Raises ConfigurationError with one line that names every variable that is missing or wrong.
+        """
+        try:
+            return cls.model_validate({name: value for name, value in environ.items() if value.strip()})
+        except ValidationError as error:
+            raise ConfigurationError(_problems_of(error)) from None
+
+
+class _ServiceSettings(_Settings):
+    """What both services read."""
+
     log_content: LogContent = Field(
         default=LogContent.FULL,
         alias="LOG_CONTENT",
@@ -82,24 +98,13 @@ class _Settings(BaseModel):
         description="Set by Cloud Run. The switches that turn a check off are then refused.",
     )
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Return the settings in `environ`; an empty variable counts as missing.
-
-        Raises ConfigurationError with one line that names every variable that is missing or wrong.
-        """
-        try:
-            return cls.model_validate({name: value for name, value in environ.items() if value.strip()})
-        except ValidationError as error:
-            raise ConfigurationError(_problems_of(error)) from None
-
     @property
     def is_on_cloud_run(self) -> bool:
         """Whether Cloud Run started this process."""
         return self.cloud_run_service is not None
 
 
-class ReceiverSettings(_Settings):
+class ReceiverSettings(_ServiceSettings):
     """What the receiver reads."""
 
     topic: ResourceName = Field(alias="PUBSUB_TOPIC", description="The topic that the events are published to.")
@@ -160,7 +165,7 @@ class ReceiverSettings(_Settings):
         return tuple(key.get_secret_value().encode() for key in self.hash_keys)
 
 
-class WorkerSettings(_Settings):
+class WorkerSettings(_ServiceSettings):
     """What the worker reads."""
 
     dead_letter_topic: ResourceName = Field(
@@ -267,6 +272,26 @@ class WorkerSettings(_Settings):
     def dead_letter_topic_path(self) -> str:
         """The dead-letter topic's full name, `projects/PROJECT/topics/TOPIC`."""
         return f"projects/{self.project}/topics/{self.dead_letter_topic}"
+
+
+class ToolSettings(_Settings):
+    """What the commands for people on call read."""
+
+    topic: ResourceName = Field(alias="PUBSUB_TOPIC", description="The topic that events go back to.")
+    dead_letter_subscription: ResourceName = Field(
+        alias="PUBSUB_DEAD_LETTER_SUBSCRIPTION",
+        description="The pull subscription that keeps the dead letters.",
+    )
+
+    @property
+    def topic_path(self) -> str:
+        """The topic's full name, `projects/PROJECT/topics/TOPIC`."""
+        return f"projects/{self.project}/topics/{self.topic}"
+
+    @property
+    def dead_letter_subscription_path(self) -> str:
+        """The subscription's full name, `projects/PROJECT/subscriptions/SUBSCRIPTION`."""
+        return f"projects/{self.project}/subscriptions/{self.dead_letter_subscription}"
 
 
 def _problems_of(error: ValidationError) -> str:

@@ -1,11 +1,14 @@
-"""The command group, and what all commands share: a user's mistake is one line on stderr and exit status 2."""
+"""The command group, and what all commands share: a user's mistake is one line on stderr."""
 
 import sys
 
 import click
 
+from relay.cli.dead_letters import dead_letters
+from relay.cli.replay import replay
 from relay.cli.run import run
-from relay.errors import ConfigurationError
+from relay.cli.trace import trace
+from relay.errors import ConfigurationError, RelayError
 
 
 @click.group(epilog="Example: python -m relay run --events 20")
@@ -13,13 +16,14 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-relay.add_command(run)
+for command in (run, dead_letters, replay, trace):
+    relay.add_command(command)
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command that the arguments name; exit status 1 for a failure, 2 for wrong use or configuration."""
     try:
         relay()
-    except ConfigurationError as error:
+    except RelayError as error:
         click.echo(error, err=True)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -16,7 +16,9 @@ from google.pubsub_v1 import (
 )
 
 RPC_TIMEOUT_SECONDS = 10
-DEAD_LETTER_RETENTION_SECONDS = 7 * 86_400  # Pub/Sub's maximum for a subscription.
+DEAD_LETTER_RETENTION_SECONDS = 7 * 86_400  # The emulator's maximum for a subscription.
+DEAD_LETTER_TOPIC_RETENTION_SECONDS = 31 * 86_400  # Pub/Sub's maximum: a seek brings back what nobody looked at.
+TOPIC_RETENTION_SECONDS = 7 * 86_400  # What a replay can reach back to.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,14 @@ class Topology:
 def create(topology: Topology) -> None:
     """Create what does not exist yet. Raises GoogleAPICallError if Pub/Sub does not answer."""
     publisher, subscriber = PublisherClient(), SubscriberClient()
-    for path in (topology.topic_path, topology.dead_letter_topic_path):
+    retentions = {
+        topology.topic_path: TOPIC_RETENTION_SECONDS,
+        topology.dead_letter_topic_path: DEAD_LETTER_TOPIC_RETENTION_SECONDS,
+    }
+    for path, seconds in retentions.items():
+        topic = Topic(name=path, message_retention_duration=Duration(seconds=seconds))
         try:
-            publisher.create_topic(request=Topic(name=path), retry=None, timeout=RPC_TIMEOUT_SECONDS)
+            publisher.create_topic(request=topic, retry=None, timeout=RPC_TIMEOUT_SECONDS)
         except AlreadyExists:
             continue
     for subscription in (_push_subscription(topology), _dead_letter_subscription(topology)):

@@ -149,8 +149,8 @@ class FirestoreStore:
         snapshots = self._client.get_all(references, retry=_RETRY, timeout=RPC_TIMEOUT_SECONDS)
         documents = {}
         for snapshot in snapshots:
-            if snapshot.exists:
-                fields = snapshot.to_dict()
+            fields = snapshot.to_dict()
+            if fields is not None:
                 documents[fields["key"]] = _document_of(fields, _version_of(snapshot.update_time))
         return documents
 
@@ -187,7 +187,7 @@ def _moment(unix_seconds: float) -> datetime:
 def _version_of(update_time: Any) -> int:
     """Return a commit time (Google's datetime with nanoseconds) as a number."""
     timestamp: Timestamp = update_time.timestamp_pb()
-    return timestamp.seconds * _NANOSECONDS + timestamp.nanos
+    return int(timestamp.seconds) * _NANOSECONDS + int(timestamp.nanos)
 
 
 def _unchanged(version: int) -> LastUpdateOption:

@@ -24,6 +24,7 @@ _ATTRIBUTE_NAMES = (
     "content_encoding",
     "traceparent",
     "generation",
+    "redrives",
     "rerun",
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import ConfigurationError
-from relay.settings import ReceiverSettings, WorkerSettings
+from relay.settings import ReceiverSettings, ToolSettings, WorkerSettings
 from relay.worker.dispatch import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,8 @@ def example() -> dict[str, str]:
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
-    fields = [*ReceiverSettings.model_fields.values(), *WorkerSettings.model_fields.values()]
+    models = (ReceiverSettings, WorkerSettings, ToolSettings)
+    fields = [field for model in models for field in model.model_fields.values()]
 
     assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields}
 

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -14,9 +17,10 @@ import requests
 
 from relay.local.emulator import Emulator
 from relay.local.processes import Child, free_port
-from relay.local.services import start_service
+from relay.local.services import ROOT, start_service
 from relay.local.simulator import send
 from relay.pubsub import topology
+from tests.shop.ledger import Ledger
 from tests.wait import wait_until
 
 HASH_KEY = b"test-key-of-the-suite"
@@ -126,6 +130,7 @@ def settings(pubsub: PubSub) -> dict[str, str]:
         "GOOGLE_CLOUD_PROJECT": "test-relay",
         "PUBSUB_TOPIC": pubsub.topology.topic,
         "PUBSUB_DEAD_LETTER_TOPIC": pubsub.topology.dead_letter_topic,
+        "PUBSUB_DEAD_LETTER_SUBSCRIPTION": pubsub.topology.dead_letter_subscription,
         "PUBSUB_EMULATOR_HOST": pubsub.emulator.host,
         "ONESTOCK_HASH_KEYS": HASH_KEY.decode(),
         "PUSH_AUTH": "off",
@@ -152,10 +157,53 @@ def onestock(receiver: Service) -> Iterator[OneStock]:
     sender.close()
 
 
-def order_event(order_id: str, step: int = 0) -> bytes:
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+@pytest.fixture
+def shop_settings(settings: dict[str, str], ledger: Ledger) -> dict[str, str]:
+    """Make the worker run the handlers of tests/shop."""
+    settings |= {"HANDLERS_PACKAGE": "tests.shop", "SHOP_LEDGER": str(ledger.file)}
+    return settings
+
+
+@dataclass
+class Tool:
+    """`python -m relay` as a person on call runs it."""
+
+    environ: dict[str, str]
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *arguments],
+            cwd=ROOT,
+            env={**self.environ, "PATH": os.environ["PATH"]},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def json(self, *arguments: str, stdin: str = "") -> Any:
+        """Run one command with --json, and return what it printed."""
+        ended = self.run(*arguments, "--json", stdin=stdin)
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+
+@pytest.fixture
+def tool(settings: dict[str, str]) -> Tool:
+    return Tool(settings)
+
+
+def order_event(order_id: str, step: int = 0, **more: Any) -> bytes:
     """Return an invented body; `step` tells the events of one order apart."""
     fields = {"order_id": order_id, "date": 1735689600 + step, "old_state": f"s{step}", "new_state": f"s{step + 1}"}
-    return json.dumps(fields).encode()
+    return json.dumps({**fields, **more}).encode()
 
 
 def data_of(message: dict[str, Any]) -> bytes:
@@ -163,4 +211,4 @@ def data_of(message: dict[str, Any]) -> bytes:
     return base64.b64decode(message.get("data", ""))
 
 
-__all__ = ["HASH_KEY", "OneStock", "PubSub", "Service", "data_of", "order_event", "wait_until"]
+__all__ = ["HASH_KEY", "OneStock", "PubSub", "Service", "Tool", "data_of", "order_event", "wait_until"]

@@ -1,0 +1,137 @@
+"""Replay: the topic's retained messages of a time range once more, as a new generation.
+
+The push subscription itself is never sought: it would deliver the same messages again, and their handlers are done.
+A subscription of our own, made for the replay, reads them; what is meant goes back to the topic in a new generation.
+
+Source: "Replay and purge messages" and "Topic message retention" (Google Cloud Pub/Sub documentation).
+"""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.pubsub_v1 import ExpirationPolicy, PublisherClient, SeekRequest, SubscriberClient, Subscription
+
+from relay.errors import PubSubError
+from relay.message import Message
+from relay.pubsub.pace import Pace
+from relay.pubsub.publisher import Publisher
+from relay.pubsub.pull import RPC_TIMEOUT_SECONDS, Pulled, PullSubscription, pubsub_errors
+
+PUBLISH_BUDGET_SECONDS = 30
+QUIET_SECONDS = 6  # Pub/Sub may answer a pull with nothing, or with newer messages, although there is more.
+_A_DAY_SECONDS = 86_400  # Removes the subscription if we cannot.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Which events are meant: published from `since` until `until`, and fitting what else is set."""
+
+    since: datetime
+    until: datetime
+    event_type: str | None = None
+    order_id: str | None = None
+
+    def holds(self, message: Pulled) -> bool:
+        """Return whether `message` is meant."""
+        return (
+            self.since <= message.published_at < self.until
+            and self.event_type in (None, message.delivery.event_type)
+            and self.order_id in (None, message.delivery.ordering_key)
+        )
+
+    @property
+    def server_side(self) -> str:
+        """Pub/Sub's filter, which spares us the messages of other event types."""
+        if self.event_type is None:
+            return ""
+        quoted = self.event_type.replace("\\", "\\\\").replace('"', '\\"')
+        return f'attributes.event_type = "{quoted}"'
+
+
+def replayed(message: Pulled, generation: int) -> Message:
+    """Return the message that runs the event again, also by handlers that have handled it."""
+    attributes = {
+        **message.message.attributes,
+        "event_id": message.delivery.event_id,
+        "event_type": message.delivery.event_type,
+        "received_at": message.delivery.received_at.isoformat(timespec="milliseconds"),
+        "generation": str(generation),
+        "rerun": "completed",
+    }
+    return Message(data=message.message.data, attributes=attributes, ordering_key=message.delivery.ordering_key)
+
+
+def check_retention(topic_path: str, since: datetime, now: datetime) -> None:
+    """Raise PubSubError unless the topic still keeps what was published at `since`."""
+    with pubsub_errors(topic_path):
+        request = {"topic": topic_path}
+        topic = PublisherClient().get_topic(request=request, timeout=RPC_TIMEOUT_SECONDS)
+    kept_seconds = topic.message_retention_duration.total_seconds()
+    if (now - since).total_seconds() > kept_seconds:
+        raise PubSubError(
+            f"{topic_path} keeps messages for {kept_seconds / 3600:g} h, which does not reach back to {since}; choose "
+            "a later time. For the future: gcloud pubsub topics update TOPIC --message-retention-duration=7d"
+        )
+
+
+@contextmanager
+def retained(topic_path: str, wanted: Range) -> Iterator[Iterator[Pulled]]:
+    """Give the events of the range, each once, oldest first for each order. Raises PubSubError."""
+    client = SubscriberClient()
+    project, topic = topic_path.split("/")[1::2]
+    path = f"projects/{project}/subscriptions/{topic}-replay-{uuid.uuid4().hex[:8]}"
+    with pubsub_errors(path):
+        client.create_subscription(request=_subscription(path, topic_path, wanted), timeout=RPC_TIMEOUT_SECONDS)
+    try:
+        with pubsub_errors(path):
+            since = Timestamp(seconds=int(wanted.since.timestamp()))
+            client.seek(request=SeekRequest(subscription=path, time=since), timeout=RPC_TIMEOUT_SECONDS)
+        yield _events(PullSubscription(client, path), wanted)
+    finally:
+        with pubsub_errors(path):
+            client.delete_subscription(request={"subscription": path}, timeout=RPC_TIMEOUT_SECONDS)
+
+
+def replay(events: Iterator[Pulled], publisher: Publisher, *, pace: Pace, started_at: datetime) -> Iterator[Pulled]:
+    """Publish each event again and yield it once Pub/Sub has confirmed. Raises PublishError.
+
+    All have one generation, the Unix time of the start: higher than that of every earlier redrive or replay.
+    """
+    generation = int(started_at.astimezone(UTC).timestamp())
+    for event in events:
+        pace.wait()
+        publisher.publish(replayed(event, generation), budget_seconds=PUBLISH_BUDGET_SECONDS)
+        yield event
+
+
+def _subscription(path: str, topic_path: str, wanted: Range) -> Subscription:
+    return Subscription(
+        name=path,
+        topic=topic_path,
+        ack_deadline_seconds=60,
+        enable_message_ordering=True,
+        filter=wanted.server_side,
+        expiration_policy=ExpirationPolicy(ttl=Duration(seconds=_A_DAY_SECONDS)),
+    )
+
+
+def _events(subscription: PullSubscription, wanted: Range) -> Iterator[Pulled]:
+    """Yield each event of the range once, until nothing comes any more but what was published after it."""
+    seen: set[str] = set()
+    last_meant_at = time.monotonic()
+    while time.monotonic() - last_meant_at < QUIET_SECONDS:
+        pulled = subscription.pull()
+        for message in pulled:
+            if message.published_at < wanted.until:
+                last_meant_at = time.monotonic()
+            if wanted.holds(message) and message.delivery.event_id not in seen:
+                seen.add(message.delivery.event_id)
+                yield message
+                subscription.keep()
+        subscription.acknowledge(pulled)
