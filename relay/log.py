@@ -61,7 +61,7 @@ def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> Non
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_TerminalFormatter())
     else:
-        handler = StructuredLogHandler(stream=stream, project_id=project, labels={"service": service})
+        handler = _CloudHandler(stream=stream, project_id=project, labels={"service": service})
     # In front of Google's own filter, which turns what this one adds into the JSON fields.
     handler.filters.insert(0, _ContextFilter(project))
     root = logging.getLogger()
@@ -110,7 +110,7 @@ def _masked(value: Any, *, name: str) -> Any:
 
 
 class _ContextFilter(logging.Filter):
-    """Adds the time, and the labels and the trace of the event at work unless the line brings its own."""
+    """Adds the labels and the trace of the event at work, unless the line brings its own."""
 
     def __init__(self, project: str) -> None:
         super().__init__()
@@ -123,10 +123,16 @@ class _ContextFilter(logging.Filter):
             record.trace = f"projects/{self._project}/traces/{context.trace.trace_id}"
             record.span_id = context.trace.span_id
             record.trace_sampled = context.trace.sampled
-        # Cloud Logging takes it as the entry's timestamp; a line read from a file has no other.
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        record.json_fields = {**getattr(record, "json_fields", {}), "time": time}
         return True
+
+
+class _CloudHandler(StructuredLogHandler):  # type: ignore[misc] # no types
+    """Adds `time`: Cloud Logging takes it as the entry's timestamp, and a line read from a file has no other."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Google's handler removes the field from what it is given, so it is put in front of what it returns.
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return f'{{"time": "{moment}", {super().format(record)[1:]}'
 
 
 class _TerminalFormatter(logging.Formatter):
