@@ -78,7 +78,7 @@ def histories(entries: Iterable[Entry], *, event_id: str | None = None, order_id
     for entry in sorted(entries, key=lambda entry: entry.time):
         name = entry.labels.get("event_id", "")
         is_meant = name.startswith(event_id) if event_id else entry.labels.get("order_id") == order_id
-        if name and is_meant:
+        if name and is_meant and ("line" in entry.fields or "message" in entry.fields):
             of_event.setdefault(name, []).append(entry)
     return [_history(name, found) for name, found in of_event.items()]
 

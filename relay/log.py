@@ -126,13 +126,14 @@ class _ContextFilter(logging.Filter):
         return True
 
 
-class _CloudHandler(StructuredLogHandler):  # type: ignore[misc] # no types
+class _CloudHandler(StructuredLogHandler):
     """Adds `time`: Cloud Logging takes it as the entry's timestamp, and a line read from a file has no other."""
 
     def format(self, record: logging.LogRecord) -> str:
         # Google's handler removes the field from what it is given, so it is put in front of what it returns.
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return f'{{"time": "{moment}", {super().format(record)[1:]}'
+        line: str = super().format(record)  # type: ignore[no-untyped-call] # Google's handler has no types
+        return f'{{"time": "{moment}", {line[1:]}'
 
 
 class _TerminalFormatter(logging.Formatter):
