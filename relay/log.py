@@ -61,7 +61,8 @@ def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> Non
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_TerminalFormatter())
     else:
-        handler = _CloudHandler(stream=stream, project_id=project, labels={"service": service})
+        # Google's handler has no types.
+        handler = _CloudHandler(stream=stream, project_id=project, labels={"service": service})  # type: ignore[no-untyped-call]
     # In front of Google's own filter, which turns what this one adds into the JSON fields.
     handler.filters.insert(0, _ContextFilter(project))
     root = logging.getLogger()
