@@ -7,10 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, within: float) -> T:
+def wait_until(condition: Callable[[], T], *, within: float, every: float = 0.05) -> T:
     """Return the condition's value once it is true; fail after `within` seconds and say what was last seen."""
     deadline = time.monotonic() + within
     while not (seen := condition()):
         assert time.monotonic() < deadline, f"not within {within} s; last seen: {seen!r}"
-        time.sleep(0.05)
+        time.sleep(every)
     return seen

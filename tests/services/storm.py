@@ -124,6 +124,10 @@ class Storm:
         """How many distinct events got a 202."""
         return sum(len(event_ids) for event_ids in self.accepted.values())
 
+    def has_sent(self, count: float) -> bool:
+        """Return whether so many distinct events got a 202."""
+        return self.count >= count
+
     def _send_order(self, events: list[Sent]) -> None:
         with requests.Session() as session:
             for event in events:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import sleep
 
@@ -28,7 +29,7 @@ SHORT_LIMITS = {"HANDLER_BUDGET_SECONDS": "4", "ACK_DEADLINE_SECONDS": "10", "LE
 @pytest.fixture
 def faulty_settings(shop_settings: dict[str, str], firestore_emulator: Emulator) -> dict[str, str]:
     store = {"IDEMPOTENCY_STORE": "firestore", "FIRESTORE_EMULATOR_HOST": firestore_emulator.host}
-    trouble = {"SHOP_TROUBLE": "0.05", "SHOP_SECONDS": "0.005", "LOG_CONTENT": "off"}
+    trouble = {"SHOP_TROUBLE": "0.05", "SHOP_SECONDS": "0.002", "LOG_CONTENT": "off"}
     return {**shop_settings, **store, **trouble, **SHORT_LIMITS}
 
 
@@ -52,26 +53,25 @@ def test_nothing_acknowledged_is_lost_and_nothing_done_twice(
 
     faults: list[Callable[[], None]] = [
         worker.kill,
-        lambda: freeze(pubsub.emulator, 20),
+        partial(freeze, pubsub.emulator, 20),
         receiver.kill,
         worker.kill,
-        lambda: freeze(firestore_emulator, 6),
-        lambda: freeze(pubsub.emulator, 5),
+        partial(freeze, firestore_emulator, 6),
+        partial(freeze, pubsub.emulator, 5),
         worker.kill,
         receiver.kill,
-        lambda: freeze(pubsub.emulator, 12),
+        partial(freeze, pubsub.emulator, 12),
         worker.kill,
     ]
     with receiver.running(), worker.running(), ThreadPoolExecutor(1) as pool:
         sending = pool.submit(storm.send, orders(ORDERS, events_of_an_order=EVENTS_OF_AN_ORDER))
         for number, fault in enumerate(faults, start=1):
-            share = EVENTS * number / (len(faults) + 1)
-            wait_until(lambda share=share: sending.done() or storm.count >= share, within=300)
+            wait_until(partial(storm.has_sent, EVENTS * number / (len(faults) + 1)), within=300)
             fault()
         sending.result()
         readable = {(handler, event_id) for handler in HANDLERS for event_id in storm.accepted[Kind.READABLE]}
-        wait_until(lambda: ledger.count("done") >= len(readable), within=300)
-        wait_until(lambda: ledger.done() == readable, within=300)
+        wait_until(lambda: ledger.count("done") >= len(readable), within=400, every=1)
+        wait_until(lambda: ledger.done() == readable, within=60, every=1)
         lost = storm.accepted[Kind.UNREADABLE] | storm.accepted[Kind.REPAIRABLE]
         wait_until(lambda: dead_events(tool) == lost, within=120)
 
