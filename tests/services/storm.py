@@ -1,6 +1,5 @@
 """A stream of webhooks while the parts break: what was sent, what got a 202, and the faults themselves."""
 
-import json
 import random
 import signal
 import threading
@@ -23,6 +22,7 @@ from tests.services.conftest import HASH_KEY, order_event
 SENDERS = 8
 PAUSE_SECONDS = 0.2
 GIVE_UP_SECONDS = 240
+EVENT_TYPES = ("order_state_changed", "parcel_state_changed")
 
 
 class Kind(StrEnum):
@@ -37,15 +37,20 @@ class Kind(StrEnum):
 @dataclass(frozen=True)
 class Sent:
     kind: Kind
+    event_type: str
     body: bytes
     times: int
 
 
 def orders(count: int, *, events_of_an_order: int) -> Iterator[list[Sent]]:
-    """Yield invented orders: 5 % of the events are unreadable, 2 % repairable, and every tenth is sent twice."""
+    """Yield invented orders: 5 % of the events are unreadable, 2 % repairable, and every tenth is sent twice.
+
+    Of every other order the parcel changes its state: that event type has one handler only.
+    """
     number = 0
     for order in range(count):
         events = []
+        event_type = EVENT_TYPES[order % 2]
         for step in range(events_of_an_order):
             number += 1
             kind = Kind.READABLE
@@ -54,7 +59,7 @@ def orders(count: int, *, events_of_an_order: int) -> Iterator[list[Sent]]:
                 kind, body = Kind.UNREADABLE, f"unreadable {number}".encode()
             elif number % 50 == 3:
                 kind, body = Kind.REPAIRABLE, order_event(f"S-{order}", step, reject=True)
-            events.append(Sent(kind, body, times=2 if number % 10 == 0 else 1))
+            events.append(Sent(kind, event_type, body, times=2 if number % 10 == 0 else 1))
         yield events
 
 
@@ -106,10 +111,10 @@ class Storm:
     """Sends orders, each in sequence and repeated until its 202, as OneStock does."""
 
     def __init__(self, receiver_port: int, *, per_second: float = 0) -> None:
-        self.accepted: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+        self.accepted: dict[Kind, set[tuple[str, str]]] = {kind: set() for kind in Kind}
         self.webhooks = 0
         self.refusals = 0
-        self._url = f"http://127.0.0.1:{receiver_port}/webhooks/onestock/order_state_changed"
+        self._url = f"http://127.0.0.1:{receiver_port}/webhooks/onestock"
         self._seconds_between = SENDERS / per_second if per_second else 0.0
         self._lock = threading.Lock()
 
@@ -122,7 +127,20 @@ class Storm:
     @property
     def count(self) -> int:
         """How many distinct events got a 202."""
-        return sum(len(event_ids) for event_ids in self.accepted.values())
+        return sum(len(events) for events in self.accepted.values())
+
+    def ids(self, *kinds: Kind) -> set[str]:
+        """Return the ids of the events of these kinds that got a 202."""
+        return {event_id for kind in kinds for _, event_id in self.accepted[kind]}
+
+    def expected(self, *kinds: Kind) -> set[tuple[str, str]]:
+        """Return each (handler, event id) that tests/shop owes to the events of these kinds."""
+        return {
+            (handler, event_id)
+            for kind in kinds
+            for event_type, event_id in self.accepted[kind]
+            for handler in (("refund", "archive") if event_type == EVENT_TYPES[0] else ("archive",))
+        }
 
     def has_sent(self, count: float) -> bool:
         """Return whether so many distinct events got a 202."""
@@ -132,21 +150,22 @@ class Storm:
         with requests.Session() as session:
             for event in events:
                 for _ in range(event.times):
-                    event_id = self._send_until_accepted(session, event.body)
+                    event_id = self._send_until_accepted(session, event)
                     with self._lock:
                         self.webhooks += 1
-                        self.accepted[event.kind].add(event_id)
+                        self.accepted[event.kind].add((event.event_type, event_id))
                 time.sleep(random.uniform(0, 2 * self._seconds_between))
 
-    def _send_until_accepted(self, session: requests.Session, body: bytes) -> str:
+    def _send_until_accepted(self, session: requests.Session, event: Sent) -> str:
+        url = f"{self._url}/{event.event_type}"
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
-                response = send(session, self._url, body, keys=(HASH_KEY,))
+                response = send(session, url, event.body, keys=(HASH_KEY,))
             except requests.RequestException:
                 response = None
             if response is not None and response.status_code == 202:
-                event_id: str = json.loads(response.content)["event_id"]
+                event_id: str = response.json()["event_id"]
                 return event_id
             assert response is None or response.status_code == 503, response.text
             assert time.monotonic() < deadline, "no 202 for one webhook in four minutes"

@@ -19,7 +19,6 @@ from tests.wait import wait_until
 ORDERS = 2_000
 EVENTS_OF_AN_ORDER = 10
 EVENTS = ORDERS * EVENTS_OF_AN_ORDER
-HANDLERS = ("refund", "archive")
 # A run that had its effect when its worker was killed, unrecorded, happens again: its effect has the event's id as key.
 KILL_WINDOW_SECONDS = 2.0
 
@@ -69,20 +68,18 @@ def test_nothing_acknowledged_is_lost_and_nothing_done_twice(
             wait_until(partial(storm.has_sent, EVENTS * number / (len(faults) + 1)), within=300)
             fault()
         sending.result()
-        readable = {(handler, event_id) for handler in HANDLERS for event_id in storm.accepted[Kind.READABLE]}
+        readable = storm.expected(Kind.READABLE)
         wait_until(lambda: ledger.count("done") >= len(readable), within=400, every=1)
         wait_until(lambda: ledger.done() == readable, within=60, every=1)
-        lost = storm.accepted[Kind.UNREADABLE] | storm.accepted[Kind.REPAIRABLE]
-        wait_until(lambda: dead_events(tool) == lost, within=120)
+        wait_until(lambda: dead_events(tool) == storm.ids(Kind.UNREADABLE, Kind.REPAIRABLE), within=120)
 
         ledger.repaired.touch()
         tool.json("dead-letters", "redrive", "--yes", "--rate", "0", "--reason", "no such order")
-        repaired = {(handler, event_id) for handler in HANDLERS for event_id in storm.accepted[Kind.REPAIRABLE]}
-        wait_until(lambda: ledger.done() == readable | repaired, within=120)
+        wait_until(lambda: ledger.done() == storm.expected(Kind.READABLE, Kind.REPAIRABLE), within=120, every=1)
 
     assert storm.count == EVENTS
     assert storm.webhooks == EVENTS + EVENTS // 10
-    assert dead_events(tool) == storm.accepted[Kind.UNREADABLE]
+    assert dead_events(tool) == storm.ids(Kind.UNREADABLE)
     assert effects_done_twice(ledger, worker) == []
 
 
