@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format requirements clean
+.PHONY: help run test soak lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,6 +13,9 @@ run: $(VENV)/installed ## Run emulator, receiver, worker and a OneStock simulato
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
+	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check format, rules, types, import laws and spelling
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -28,7 +28,7 @@ from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
 from relay.stores.records import Record, judge
 
 COLLECTION = "onestock_relay_runs"
-RPC_TIMEOUT_SECONDS = 5
+RPC_TIMEOUT_SECONDS = 3
 MAX_CONFLICTS = 5  # Rivals for one event: one of them has the claim by then.
 
 # The document is not as it was read: it was made, changed or removed meanwhile.

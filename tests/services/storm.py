@@ -119,10 +119,20 @@ class Storm:
         self._lock = threading.Lock()
 
     def send(self, source: Iterator[list[Sent]]) -> None:
-        """Send everything from `source`; return once each event has got its 202."""
+        """Send everything from `source`, order by order; return once each event has got its 202."""
+        turn = threading.Lock()
+
+        def send_some() -> None:
+            while True:
+                with turn:
+                    events = next(source, None)
+                if events is None:
+                    return
+                self._send_order(events)
+
         with ThreadPoolExecutor(SENDERS) as pool:
-            for result in pool.map(self._send_order, source):
-                assert result is None
+            for sender in [pool.submit(send_some) for _ in range(SENDERS)]:
+                sender.result()
 
     @property
     def count(self) -> int:
