@@ -5,9 +5,9 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 RUN python3 -m venv /app/venv
-COPY requirements.txt .
+COPY requirements.txt requirements-firestore.txt ./
 # Compiled here once, so that a cold start does not compile.
-RUN /app/venv/bin/pip install --no-cache-dir --compile --require-hashes -r requirements.txt
+RUN /app/venv/bin/pip install --no-cache-dir --compile --require-hashes -r requirements.txt -r requirements-firestore.txt
 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/app/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

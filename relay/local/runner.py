@@ -16,6 +16,7 @@ from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Webhook
 from relay.pubsub import topology
+from relay.settings import ToolSettings
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
 RETRY_TIME_SCALE = 0.02  # OneStock's half hour of retries in half a minute.
@@ -83,10 +84,15 @@ class LocalRun:
             "GOOGLE_CLOUD_PROJECT": wanted.project,
             "PUBSUB_TOPIC": wanted.topic,
             "PUBSUB_DEAD_LETTER_TOPIC": wanted.dead_letter_topic,
+            "PUBSUB_DEAD_LETTER_SUBSCRIPTION": wanted.dead_letter_subscription,
             "PUBSUB_EMULATOR_HOST": emulator.host,
             "ONESTOCK_HASH_KEYS": TEST_HASH_KEY,
             "PUSH_AUTH": "off",
         }
+        needed = [
+            f"{field.alias}={settings[field.alias]}" for field in ToolSettings.model_fields.values() if field.alias
+        ]
+        _say(display.line("on call", f"{' '.join(needed)} python -m relay dead-letters list"))
         services = []
         for name, port in (("worker", self.worker_port), ("receiver", self.receiver_port)):
             if stopping.is_set():
