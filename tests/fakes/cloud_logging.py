@@ -1,12 +1,12 @@
 """Cloud Logging's entries.list over HTTP: it answers with the entries that it was given, and keeps the requests."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.fakes.serving import serving
 
 
 @dataclass
@@ -17,29 +17,9 @@ class CloudLogging:
 
     @contextmanager
     def running(self) -> Iterator["CloudLogging"]:
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fake.requests.append({"path": self.path, **body})
-                answer = json.dumps({"entries": fake.entries}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                """Print nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
+        with serving(self._answer) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+
+    def _answer(self, path: str, body: bytes) -> dict[str, Any]:
+        self.requests.append({"path": path, **json.loads(body)})
+        return {"entries": self.entries}
