@@ -141,8 +141,8 @@ def forged(issuer: TokenIssuer) -> list[str]:
         issuer.token(email="other@test-relay.iam.gserviceaccount.com"),
         issuer.token(email_verified=False),
         issuer.token(exp=now - 60),
-        issuer.token(iat=now + 600),
-        issuer.token(nbf=now + 600),
+        issuer.token(iat=now + 86_400),
+        issuer.token(nbf=now + 86_400),
         *[issuer.token(key_id=f"unknown-{number}") for number in range(1_000)],
     ]
 
