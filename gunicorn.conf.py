@@ -8,13 +8,19 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from relay.errors import ConfigurationError
-from relay.settings import ReceiverSettings, WorkerSettings
 
 IS_RECEIVER = "main:receiver()" in sys.argv
 
-# Checked before gunicorn starts anything: a wrong setting is one line on stderr.
+# Checked before gunicorn starts anything: a wrong setting is one line on stderr. Each service loads its own only.
 try:
-    (ReceiverSettings if IS_RECEIVER else WorkerSettings).from_environ(os.environ)
+    if IS_RECEIVER:
+        from relay.settings.receiver import ReceiverSettings
+
+        ReceiverSettings.from_environ(os.environ)
+    else:
+        from relay.settings.worker import WorkerSettings
+
+        WorkerSettings.from_environ(os.environ)
 except ConfigurationError as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(2) from None

@@ -15,7 +15,7 @@ from relay.errors import ConfigurationError
 if TYPE_CHECKING:
     from flask import Flask
 
-    from relay.settings import WorkerSettings
+    from relay.settings.worker import WorkerSettings
     from relay.stores import Store
 
 # gunicorn's own code for "the app cannot be loaded": the master then stops instead of starting workers for ever.
@@ -43,7 +43,7 @@ def receiver() -> "Flask":
     from relay import log
     from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
     from relay.receiver.app import create_app
-    from relay.settings import ReceiverSettings
+    from relay.settings.receiver import ReceiverSettings
 
     settings = ReceiverSettings.from_environ(os.environ)
     log.configure(project=settings.project, service="receiver")
@@ -60,7 +60,7 @@ def worker() -> "Flask":
     from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
     from relay.pubsub.quarantine import Quarantine
     from relay.registry import Registry
-    from relay.settings import PushAuth, WorkerSettings
+    from relay.settings.worker import PushAuth, WorkerSettings
     from relay.worker import auth
     from relay.worker.app import create_app
     from relay.worker.dispatch import Dispatcher, Limits

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from google.cloud.logging_v2.handlers import StructuredLogHandler
 from pydantic_core import from_json
 
-from relay.settings import LogContent
+from relay.settings.base import LogContent
 from relay.trace import Trace
 
 MAX_CONTENT_BYTES = 150_000  # Cloud Logging refuses entries over 256 KiB; base64 and escapes take the rest.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay.cli.times import Duration, shown_duration
-from relay.settings import ToolSettings
+from relay.settings.tools import ToolSettings
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, DeadLetters

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from relay.cli.times import Moment
-from relay.settings import ToolSettings
+from relay.settings.tools import ToolSettings
 
 
 @click.command(epilog="Example: python -m relay replay --since 2h --event-type order_state_changed --dry-run")

@@ -16,7 +16,7 @@ from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Webhook
 from relay.pubsub import topology
-from relay.settings import ToolSettings
+from relay.settings.tools import ToolSettings
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
 RETRY_TIME_SCALE = 0.02  # OneStock's half hour of retries in half a minute.

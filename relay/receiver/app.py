@@ -19,7 +19,7 @@ from relay import log, signature
 from relay.errors import MessageTooLarge, PublishError, SignatureError
 from relay.message import Message, is_event_type
 from relay.pubsub.publisher import Publisher
-from relay.settings import ReceiverSettings
+from relay.settings.receiver import ReceiverSettings
 from relay.trace import Trace
 
 RETRY_AFTER_SECONDS = "30"  # OneStock's own first pause ("Webhook configuration").

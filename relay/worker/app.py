@@ -13,7 +13,7 @@ from relay import log
 from relay.errors import AuthenticationError, EnvelopeError
 from relay.events import Delivery, labels_of
 from relay.registry import suggestion_for
-from relay.settings import WorkerSettings
+from relay.settings.worker import WorkerSettings
 from relay.trace import Trace
 from relay.worker import push
 from relay.worker.auth import Authenticate

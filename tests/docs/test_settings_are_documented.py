@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from relay.errors import ConfigurationError
-from relay.settings import ReceiverSettings, ToolSettings, WorkerSettings
+from relay.settings.receiver import ReceiverSettings
+from relay.settings.tools import ToolSettings
+from relay.settings.worker import WorkerSettings
 from relay.worker.dispatch import Outcome
 
 ROOT = Path(__file__).parents[2]

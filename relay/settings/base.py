@@ -1,0 +1,103 @@
+"""What the settings have in common: how they are read, and what more than one of them reads."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from relay.errors import ConfigurationError
+
+_RESOURCE_NAME = re.compile(r"[A-Za-z][\w.~+%-]{2,254}", re.ASCII)
+
+
+class LogContent(StrEnum):
+    """How much of a webhook's body the receiver's log line holds."""
+
+    FULL = "full"
+    REDACTED = "redacted"
+    OFF = "off"
+
+
+def split_commas(value: Any) -> Any:
+    """Turn `a, b` into `("a", "b")`, for a field that holds several values."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _resource_name(value: Any) -> Any:
+    """Accept both `orders` and `projects/my-project/topics/orders`; the short name is what is kept."""
+    name = value.rpartition("/")[2] if isinstance(value, str) else value
+    if isinstance(name, str) and not _RESOURCE_NAME.fullmatch(name):
+        raise ValueError("is not a Pub/Sub name: 3 to 255 letters, digits and -._~+%, a letter first")
+    return name
+
+
+ResourceName = Annotated[str, BeforeValidator(_resource_name)]
+
+
+class Settings(BaseModel):
+    """What everybody reads who speaks to Pub/Sub."""
+
+    # hide_input: a validation error would otherwise print the value, which may be a secret.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    project: str = Field(
+        alias="GOOGLE_CLOUD_PROJECT",
+        min_length=1,
+        description="The Google Cloud project that holds topic and services.",
+    )
+    emulator_host: str | None = Field(
+        default=None,
+        alias="PUBSUB_EMULATOR_HOST",
+        description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`; an empty variable counts as missing.
+
+        Raises ConfigurationError with one line that names every variable that is missing or wrong.
+        """
+        try:
+            return cls.model_validate({name: value for name, value in environ.items() if value.strip()})
+        except ValidationError as error:
+            raise ConfigurationError(_problems_of(error)) from None
+
+
+class ServiceSettings(Settings):
+    """What both services read."""
+
+    log_content: LogContent = Field(
+        default=LogContent.FULL,
+        alias="LOG_CONTENT",
+        description="How much of each webhook's body is logged: full, redacted (values that may be about a person "
+        "are masked) or off.",
+    )
+    max_body_bytes: int = Field(
+        default=20_000_000,
+        alias="MAX_BODY_BYTES",
+        ge=1_000,
+        le=32_000_000,
+        description="The largest webhook that is accepted, in bytes; above it 413. Cloud Run's own limit is 32 MiB.",
+    )
+    cloud_run_service: str | None = Field(
+        default=None,
+        alias="K_SERVICE",
+        description="Set by Cloud Run. The switches that turn a check off are then refused.",
+    )
+
+    @property
+    def is_on_cloud_run(self) -> bool:
+        """Whether Cloud Run started this process."""
+        return self.cloud_run_service is not None
+
+
+def _problems_of(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = []
+    for problem in problems:
+        text = problem["msg"].removeprefix("Value error, ")
+        variable = ".".join(str(part) for part in problem["loc"][:1])
+        texts.append(f"{variable}: {text}" if variable else text)
+    return "; ".join(texts)

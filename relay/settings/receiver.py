@@ -1,0 +1,69 @@
+"""What the receiver reads."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from relay.settings.base import ResourceName, ServiceSettings, split_commas
+from relay.signature import SignedString
+
+
+class ReceiverSettings(ServiceSettings):
+    """What the receiver reads."""
+
+    topic: ResourceName = Field(alias="PUBSUB_TOPIC", description="The topic that the events are published to.")
+    hash_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(split_commas)] = Field(
+        default=(),
+        alias="ONESTOCK_HASH_KEYS",
+        description="The hash keys of your OneStock webhooks, newest first, comma separated.",
+    )
+    signature: Literal["required", "off"] = Field(
+        default="required",
+        alias="ONESTOCK_SIGNATURE",
+        description="required, or off to try things locally (refused on Cloud Run).",
+    )
+    signed_string: SignedString = Field(
+        default=SignedString.TIMESTAMP_BODY,
+        alias="ONESTOCK_SIGNED_STRING",
+        description="What OneStock signs: timestamp.body, or timestamp alone (which leaves the body unproven).",
+    )
+    signature_tolerance_seconds: float = Field(
+        default=21_600,
+        alias="ONESTOCK_SIGNATURE_TOLERANCE",
+        ge=0,
+        allow_inf_nan=False,
+        description="How old a signature may be, in seconds. Retries run for half an hour, so keep it well above that.",
+    )
+    publish_budget_seconds: float = Field(
+        default=10,
+        alias="PUBLISH_BUDGET_SECONDS",
+        gt=0,
+        le=14,
+        description="How long a webhook may wait for Pub/Sub, in seconds; then 503. OneStock waits 15.",
+    )
+    max_waiting_publishes: int = Field(
+        default=1_000,
+        alias="MAX_WAITING_PUBLISHES",
+        ge=1,
+        description="How many webhooks may wait for Pub/Sub at once; more are answered 503 at once.",
+    )
+
+    @model_validator(mode="after")
+    def _signature_is_checked(self) -> Self:
+        if self.signature == "off" and self.is_on_cloud_run:
+            raise ValueError("ONESTOCK_SIGNATURE: off is refused on Cloud Run; set it to required")
+        if self.signature == "required" and not self.hash_keys:
+            raise ValueError(
+                "ONESTOCK_HASH_KEYS: missing; set it, newest first, or set ONESTOCK_SIGNATURE=off to try things locally"
+            )
+        return self
+
+    @property
+    def topic_path(self) -> str:
+        """The topic's full name, `projects/PROJECT/topics/TOPIC`."""
+        return f"projects/{self.project}/topics/{self.topic}"
+
+    @property
+    def hash_key_bytes(self) -> tuple[bytes, ...]:
+        """The keys as HMAC takes them, newest first."""
+        return tuple(key.get_secret_value().encode() for key in self.hash_keys)

@@ -1,0 +1,125 @@
+"""What the worker reads."""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from relay.settings.base import ResourceName, ServiceSettings
+
+
+class PushAuth(StrEnum):
+    """Who may push to the worker."""
+
+    OIDC = "oidc"
+    IAM = "iam"
+    OFF = "off"
+
+
+class WorkerSettings(ServiceSettings):
+    """What the worker reads."""
+
+    dead_letter_topic: ResourceName = Field(
+        alias="PUBSUB_DEAD_LETTER_TOPIC", description="The topic that rejected and unreadable events are copied to."
+    )
+    push_auth: PushAuth = Field(
+        alias="PUSH_AUTH",
+        description="Who checks that a push comes from your subscription: oidc (the worker), iam (Cloud Run's invoker "
+        "check) or off (nobody; refused on Cloud Run).",
+    )
+    push_audience: str | None = Field(
+        default=None, alias="PUSH_AUDIENCE", description="The audience of the push subscription's tokens; for oidc."
+    )
+    push_service_account: str | None = Field(
+        default=None,
+        alias="PUSH_SERVICE_ACCOUNT",
+        description="The e-mail of the service account that the push subscription signs with; for oidc.",
+    )
+    push_certificates_url: str = Field(
+        default="https://www.googleapis.com/oauth2/v1/certs",
+        alias="PUSH_CERTIFICATES_URL",
+        description="Where the token issuer publishes its certificates. Only tests change it (refused on Cloud Run).",
+    )
+    handlers_package: str = Field(
+        default="handlers",
+        alias="HANDLERS_PACKAGE",
+        pattern=r"^[A-Za-z_][\w.]*$",
+        description="The Python package whose modules hold the handlers.",
+    )
+    idempotency_store: Literal["memory", "firestore"] = Field(
+        default="memory",
+        alias="IDEMPOTENCY_STORE",
+        description="Where handled events are remembered: memory (one worker process, forgotten at its end) or "
+        "firestore (needs requirements-firestore.txt).",
+    )
+    firestore_emulator_host: str | None = Field(
+        default=None,
+        alias="FIRESTORE_EMULATOR_HOST",
+        description="host:port of a Firestore emulator; leave it out on Google Cloud.",
+    )
+    firestore_database: str = Field(
+        default="(default)",
+        alias="FIRESTORE_DATABASE",
+        min_length=1,
+        description="The Firestore database, in Native mode.",
+    )
+    handler_budget_seconds: float = Field(
+        default=60,
+        alias="HANDLER_BUDGET_SECONDS",
+        gt=0,
+        description="How long one handler may take for one event, in seconds; then the delivery is nacked.",
+    )
+    ack_deadline_seconds: float = Field(
+        default=600,
+        alias="ACK_DEADLINE_SECONDS",
+        ge=10,
+        le=600,
+        description="The push subscription's ack deadline, in seconds: how long Pub/Sub waits for the worker.",
+    )
+    lease_seconds: float = Field(
+        default=660,
+        alias="LEASE_SECONDS",
+        gt=0,
+        description="How long a claim on a handler run holds if the worker dies, in seconds.",
+    )
+    retention_seconds: float = Field(
+        default=8 * 86_400,
+        alias="RETENTION_SECONDS",
+        gt=0,
+        description="How long a handled event is remembered, in seconds; longer than Pub/Sub keeps a message (7 days).",
+    )
+    dateless_window_seconds: float = Field(
+        default=3_600,
+        alias="DATELESS_WINDOW_SECONDS",
+        ge=1_800,
+        description="Two equal events without a date are two if they arrive further apart than this, in seconds. "
+        "OneStock repeats one event for half an hour.",
+    )
+
+    @model_validator(mode="after")
+    def _push_is_checked(self) -> Self:
+        if self.push_auth is PushAuth.OFF and self.is_on_cloud_run:
+            raise ValueError("PUSH_AUTH: off is refused on Cloud Run; set it to oidc or iam")
+        if self.push_auth is PushAuth.OIDC and not (self.push_audience and self.push_service_account):
+            raise ValueError("PUSH_AUTH: oidc needs PUSH_AUDIENCE and PUSH_SERVICE_ACCOUNT; set both")
+        default_url = type(self).model_fields["push_certificates_url"].default
+        if self.is_on_cloud_run and self.push_certificates_url != default_url:
+            raise ValueError("PUSH_CERTIFICATES_URL: only tests may change it; unset it on Cloud Run")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> Self:
+        if not self.handler_budget_seconds < self.ack_deadline_seconds:
+            raise ValueError(
+                "HANDLER_BUDGET_SECONDS must be below ACK_DEADLINE_SECONDS; else Pub/Sub repeats what still runs"
+            )
+        if not self.ack_deadline_seconds < self.lease_seconds:
+            raise ValueError(
+                "LEASE_SECONDS must be above ACK_DEADLINE_SECONDS; else a claim ends while its delivery runs"
+            )
+        return self
+
+    @property
+    def dead_letter_topic_path(self) -> str:
+        """The dead-letter topic's full name, `projects/PROJECT/topics/TOPIC`."""
+        return f"projects/{self.project}/topics/{self.dead_letter_topic}"
