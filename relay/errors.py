@@ -2,7 +2,8 @@
 
     RelayError
     |- ConfigurationError       the operator set something wrong: one line on stderr, exit status 2
-    |  `- HandlerError          a handler could never run; found when the worker starts
+    |  |- HandlerError          a handler could never run; found when the worker starts
+    |  `- CaptureError          a file holds no captured webhook
     |- SignatureError           the webhook is not proven to be OneStock's: 401
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
@@ -27,6 +28,10 @@ class ConfigurationError(RelayError):
 
 class HandlerError(ConfigurationError):
     """The author of a handler can mend it: the text names file, line, function and what to do."""
+
+
+class CaptureError(ConfigurationError):
+    """Whoever captured the request can mend it: what was given holds no webhook with its headers."""
 
 
 class SignatureError(RelayError):

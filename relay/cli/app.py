@@ -7,6 +7,8 @@ import click
 from relay.cli.dead_letters import dead_letters
 from relay.cli.replay import replay
 from relay.cli.run import run
+from relay.cli.send import send
+from relay.cli.signature import signature
 from relay.cli.trace import trace
 from relay.errors import ConfigurationError, RelayError
 
@@ -16,7 +18,7 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-for command in (run, dead_letters, replay, trace):
+for command in (run, send, signature, dead_letters, replay, trace):
     relay.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """Whatever arrives is read, or refused with the one error that is meant for it."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.errors import EnvelopeError, SignatureError, UnreadableContent
+from relay.capture import read_captures
+from relay.diagnosis import Capture, diagnose
+from relay.errors import CaptureError, EnvelopeError, SignatureError, UnreadableContent
 from relay.events import Delivery, read_content
 from relay.message import MAX_ATTRIBUTE_BYTES, MAX_ORDERING_KEY_BYTES, Message
 from relay.signature import SignedString, sign, verify
@@ -143,3 +146,20 @@ def test_any_traceparent_leads_to_a_valid_one(traceparent: str) -> None:
     trace = Trace.continued(traceparent)
 
     assert Trace.continued(trace.traceparent).trace_id == trace.trace_id
+
+
+@many
+@given(data=BODIES | st.text().map(str.encode))
+def test_a_capture_is_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(CaptureError):
+        assert read_captures(data)
+
+
+@settings(many, max_examples=100)
+@given(header=st.text(max_size=100), name=st.text(max_size=10), body=BODIES, keys=KEYS)
+def test_no_random_header_is_diagnosed_or_breaks_the_diagnosis(
+    header: str, name: str, body: bytes, keys: list[bytes]
+) -> None:
+    diagnosis = diagnose(Capture(headers=((name, header), ("Time", str(T))), body=body), keys)
+
+    assert diagnosis.reading is None

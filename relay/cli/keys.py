@@ -1,0 +1,48 @@
+"""The options that say how a webhook is signed; the keys come from the environment, and are shown nowhere."""
+
+from typing import Any
+
+import click
+
+from relay.signature import SignedString
+
+
+class _Keys(click.ParamType[tuple[bytes, ...]]):
+    """Hash keys, comma separated."""
+
+    name = "keys"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[bytes, ...]:
+        """Return the keys as HMAC takes them."""
+        if isinstance(value, tuple):
+            return value
+        keys = tuple(part.strip().encode() for part in str(value).split(",") if part.strip())
+        if not keys:
+            self.fail("holds no key", param, ctx)
+        return keys
+
+
+def _signed_string(_: click.Context, __: click.Parameter, value: str) -> SignedString:
+    return SignedString(value)
+
+
+keys_option = click.option(
+    "--key",
+    "keys",
+    envvar="ONESTOCK_HASH_KEYS",
+    show_envvar=True,
+    type=_Keys(),
+    required=True,
+    help="The hash keys, newest first, comma separated; from the environment rather, where nobody sees them.",
+)
+
+signed_string_option = click.option(
+    "--signed-string",
+    envvar="ONESTOCK_SIGNED_STRING",
+    show_envvar=True,
+    type=click.Choice([choice.value for choice in SignedString]),
+    callback=_signed_string,
+    default=SignedString.TIMESTAMP_BODY.value,
+    show_default=True,
+    help="What is signed.",
+)

@@ -1,0 +1,103 @@
+"""`python -m relay send`: a signed webhook for any deployment, and what it answers."""
+
+import json
+import secrets
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import click
+import requests
+
+from relay.cli.keys import keys_option, signed_string_option
+from relay.message import is_event_type
+from relay.signature import HEADER, SignedString, sign
+
+ANSWER_SECONDS = 15  # As long as OneStock waits ("Webhook configuration").
+_ACKNOWLEDGED, _UNAUTHORIZED = 202, 401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a receiver said to one webhook."""
+
+    status: int | None
+    """None where no answer came."""
+    latency_ms: float
+    text: str
+
+    @property
+    def shown(self) -> str:
+        """One line for a person."""
+        return f"{self.status or 'no answer'} in {self.latency_ms:.1f} ms: {self.text}"
+
+
+@click.command(
+    epilog="Examples: python -m relay send order_state_changed   "
+    "python -m relay send parcel_state_changed --order ORD-1 --field parcel_id=P-1 --url https://RECEIVER"
+)
+@click.argument("event_type")
+@click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True)
+@keys_option
+@signed_string_option
+@click.option("--order", "order_id", help="The order's id; an invented one.")
+@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="A further field, or another value.")
+@click.option("--body", type=click.File("rb"), help="Send this file's bytes instead.")
+@click.option("--duplicate", is_flag=True, help="Send it twice, as OneStock does after a lost acknowledgement.")
+@click.option("--bad-signature", is_flag=True, help="Sign with another key: the answer must be 401.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def send(  # noqa: PLR0913 - one for each option
+    *, event_type: str, url: str, keys: tuple[bytes, ...], signed_string: SignedString, order_id: str | None,
+    fields: tuple[str, ...], body: BinaryIO | None, duplicate: bool, bad_signature: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Send one signed webhook of EVENT_TYPE to a receiver, and print its answer and how long it took.
+
+    Exit status 1 if the answer is not the one that OneStock needs: 202, or 401 for a bad signature.
+    """
+    if not is_event_type(event_type):
+        raise click.UsageError("An event type has 1 to 128 characters, none of them a slash.")
+    content = body.read() if body else _invented(event_type, order_id, fields)
+    signed_with = (secrets.token_bytes(32),) if bad_signature else keys
+    target = f"{url.rstrip('/')}/webhooks/onestock/{event_type}"
+    answers = [
+        post(target, content, keys=signed_with, signed_string=signed_string) for _ in range(2 if duplicate else 1)
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
+    else:
+        click.echo(f"{event_type} to {target}: {content[:200].decode(errors='replace')}")
+        for answer in answers:
+            click.echo(answer.shown)
+    wanted = _UNAUTHORIZED if bad_signature else _ACKNOWLEDGED
+    if any(answer.status != wanted for answer in answers):
+        click.echo(f"OneStock needs a {wanted} here.", err=True)
+        sys.exit(1)
+
+
+def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: SignedString) -> Answer:
+    """Send one signed webhook; a receiver that does not answer is an answer, too."""
+    headers = {
+        HEADER: sign(body, keys=keys, timestamp=int(time.time()), signed_string=signed_string),
+        "Content-Type": "application/json",
+    }
+    started = time.monotonic()
+    try:
+        response = requests.post(url, data=body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False)
+        status, text = response.status_code, response.text.strip()[:500]
+    except requests.RequestException as error:
+        status, text = None, type(error).__name__
+    return Answer(status=status, latency_ms=round((time.monotonic() - started) * 1000, 1), text=text)
+
+
+def _invented(event_type: str, order_id: str | None, fields: tuple[str, ...]) -> bytes:
+    content: dict[str, Any] = {"order_id": order_id or f"ORD-TEST-{secrets.token_hex(3)}", "date": int(time.time())}
+    if event_type == "parcel_state_changed":
+        content["parcel_id"] = f"{content['order_id']}-P1"
+    content |= {"old_state": "placed", "new_state": "picking"}
+    for field in fields:
+        name, is_field, value = field.partition("=")
+        if not is_field or not name:
+            raise click.UsageError(f"{field!r} is no field; write NAME=VALUE.")
+        content[name] = value
+    return json.dumps(content).encode()

@@ -1,0 +1,90 @@
+"""`python -m relay signature`: sign a body as OneStock does, and find out how a captured signature is to be read."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import BinaryIO
+
+import click
+
+from relay.capture import FORMS, read_captures
+from relay.cli.keys import keys_option, signed_string_option
+from relay.diagnosis import Capture, Diagnosis, diagnose
+from relay.signature import HEADER, SignedString, sign
+
+
+@click.group()
+def signature() -> None:
+    """Sign webhooks, and diagnose signatures that are refused."""
+
+
+@signature.command(
+    "diagnose",
+    epilog="Examples: python -m relay signature diagnose captured.http   gcloud logging read 'jsonPayload.status=401' "
+    "--format=json | python -m relay signature diagnose",
+    help=f"Try every reading of a captured signature, and name the one that matches.\n\nFILE, or standard input, holds "
+    f"{FORMS}. Exit status 1 if no reading matches.",
+)
+@click.argument("file", type=click.File("rb"), default="-")
+@keys_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def diagnose_command(*, file: BinaryIO, keys: tuple[bytes, ...], as_json: bool) -> None:
+    """Diagnose each captured webhook in the file."""
+    captures = read_captures(file.read())
+    diagnoses = [diagnose(capture, keys) for capture in captures]
+    if as_json:
+        click.echo(json.dumps([_fields_of(diagnosis) for diagnosis in diagnoses], indent=2))
+    else:
+        for number, (capture, diagnosis) in enumerate(zip(captures, diagnoses, strict=True), start=1):
+            click.echo(f"webhook {number} of {len(captures)}, {len(capture.body)} bytes")
+            _print(capture, diagnosis, keys)
+    if any(diagnosis.reading is None for diagnosis in diagnoses):
+        sys.exit(1)
+
+
+@signature.command(
+    "sign",
+    epilog='Example: echo -n \'{"order_id":"ORD-1"}\' > body.json; curl -H "$(python -m relay signature sign '
+    'body.json)" --data-binary @body.json http://127.0.0.1:8080/webhooks/onestock/order_state_changed',
+)
+@click.argument("file", type=click.File("rb"), default="-")
+@keys_option
+@signed_string_option
+@click.option("--timestamp", type=click.IntRange(min=0), help="Unix seconds; now.")
+@click.option("--separator", type=click.Choice([",", "."]), default=",", show_default=True)
+def sign_command(
+    *, file: BinaryIO, keys: tuple[bytes, ...], signed_string: SignedString, timestamp: int | None, separator: str
+) -> None:
+    """Print the header that OneStock would send with the body in FILE, or on standard input."""
+    now = int(time.time()) if timestamp is None else timestamp
+    header = sign(file.read(), keys=keys, timestamp=now, signed_string=signed_string, separator=separator)
+    click.echo(f"{HEADER}: {header}")
+
+
+def _fields_of(diagnosis: Diagnosis) -> dict[str, object]:
+    reading = diagnosis.reading
+    more = {} if reading is None else {"text": str(reading), "signed_string_setting": reading.setting}
+    return {**asdict(diagnosis), **more}
+
+
+def _print(capture: Capture, diagnosis: Diagnosis, keys: tuple[bytes, ...]) -> None:
+    for text in diagnosis.seen:
+        click.echo(f"  saw      {text}")
+    if not diagnosis.seen:
+        names = ", ".join(name for name, _ in capture.headers) or "none"
+        click.echo(f"  saw      no header that may hold a signature; the headers are: {names}")
+    if not capture.body_is_whole:
+        click.echo("  body     not whole in the log: only signatures over the timestamp alone can be found")
+    reading = diagnosis.reading
+    if reading is None:
+        click.echo(
+            f"  reading  none of {diagnosis.tried} matches with any of {len(keys)} keys: another key, or another"
+        )
+        click.echo("           body than the one that was signed (a proxy, or the capture, may have changed it)")
+        return
+    click.echo(f"  reading  {reading}")
+    if reading.setting is None:
+        click.echo("  relay    does not read this: relay/signature.py has to learn it")
+    else:
+        click.echo(f"  relay    reads this with ONESTOCK_SIGNED_STRING={reading.setting}")
