@@ -12,7 +12,7 @@ from relay.diagnosis import Capture, Diagnosis, diagnose
 from relay.signature import HEADER, SignedString, sign
 
 T = 1735689600
-BODY = b'{"order_id": "A/1", "caf\xc3\xa9": 2}'
+BODY = b'{"order_id": "A/1", "gr\xc3\xb6sse": 2}'
 KEYS = (b"new-key", b"0123456789abcdef")
 
 
@@ -42,7 +42,7 @@ def mac(signed: bytes, *, key: bytes = KEYS[0], digest: str = "sha256") -> bytes
         (BODY + b"|1735689600", "'body|t'"),
         (b"1735689600." + BODY + b"\n", "'None'"),
         (json.dumps(json.loads(BODY), separators=(",", ":"), ensure_ascii=False).encode(), "JSON.stringify"),
-        (rb'1735689600.{"order_id":"A\/1","caf\u00e9":2}', "PHP's json_encode"),
+        (rb'1735689600.{"order_id":"A\/1","gr\u00f6sse":2}', "PHP's json_encode"),
         (json.dumps(json.loads(BODY)).encode(), "json.dumps"),
     ],
 )
