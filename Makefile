@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint format requirements clean
+.PHONY: help run test soak bench lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,6 +17,9 @@ test: $(VENV)/installed-dev ## Run all tests on the real emulators
 soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
 	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)
 
+bench: $(VENV)/installed-dev bench/.venv/installed ## Measure the relay against what people usually build (ARGS="--help")
+	@$(BIN)/python -m bench $(ARGS)
+
 lint: $(VENV)/installed-dev ## Check format, rules, types, import laws and spelling
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell
@@ -25,10 +28,10 @@ format: $(VENV)/installed-dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 requirements: $(VENV)/installed ## Pin requirements*.in anew, with hashes
-	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore requirements-dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
+	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore requirements-dev bench/requirements; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
 
 clean: ## Remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=..." >&2; exit 2; }
@@ -36,3 +39,6 @@ $(VENV)/installed: requirements.txt
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-firestore.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-firestore.txt -r requirements-dev.txt && touch $@
+
+bench/.venv/installed: bench/requirements.txt
+	$(PYTHON) -m venv bench/.venv && bench/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt && touch $@
