@@ -1,5 +1,6 @@
 """gunicorn's settings for both services: `gunicorn 'main:receiver()'` and `gunicorn 'main:worker()'`."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -60,3 +61,9 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn pass
     from grpc.experimental.gevent import init_gevent
 
     init_gevent()
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
+    """Take what was imported out of the garbage collector's sight: looking through it would stop a webhook for 40 ms."""
+    gc.collect()
+    gc.freeze()

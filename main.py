@@ -41,7 +41,8 @@ def _stopping_on_misconfiguration(factory: Callable[P, R]) -> Callable[P, R]:
 def receiver() -> "Flask":
     """Make the WSGI app that OneStock calls."""
     from relay import log
-    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.pubsub.publish_rpc import publish_rpc
+    from relay.pubsub.publisher import GroupCommitPublisher
     from relay.receiver.app import create_app
     from relay.settings.receiver import ReceiverSettings
 
@@ -57,7 +58,8 @@ def worker() -> "Flask":
     from importlib import import_module
 
     from relay import log
-    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.pubsub.publish_rpc import publish_rpc
+    from relay.pubsub.publisher import GroupCommitPublisher
     from relay.pubsub.quarantine import Quarantine
     from relay.registry import Registry
     from relay.settings.worker import PushAuth, WorkerSettings

@@ -5,6 +5,8 @@
     |  |- HandlerError          a handler could never run; found when the worker starts
     |  `- CaptureError          a file holds no captured webhook
     |- SignatureError           the webhook is not proven to be OneStock's: 401
+    |- BodyTooLarge             the webhook has more bytes than MAX_BODY_BYTES: 413
+    |- BodyIncomplete           the sender hung up in the middle of a body: 400
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
@@ -40,6 +42,14 @@ class SignatureError(RelayError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class BodyTooLarge(RelayError):
+    """The sender has to send less, or the operator to raise MAX_BODY_BYTES."""
+
+
+class BodyIncomplete(RelayError):
+    """The sender broke off; it has no answer and sends the webhook again."""
 
 
 class MessageTooLarge(RelayError):

@@ -24,7 +24,8 @@ class Trace:
         """Continue the trace of `traceparent` with a span of our own, or start one where there is none to continue."""
         match = _TRACEPARENT.fullmatch(traceparent or "")
         if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
-            return cls(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), sampled=False)
+            random = secrets.token_hex(24)
+            return cls(trace_id=random[:32], span_id=random[32:], sampled=False)
         return cls(trace_id=match[1], span_id=secrets.token_hex(8), sampled=bool(int(match[3], 16) & 1))
 
     @property

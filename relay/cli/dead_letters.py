@@ -94,7 +94,8 @@ def redrive(*, rate: float, max_redrives: int, dry_run: bool, yes: bool, as_json
     """
     from relay.pubsub.dead_letters import Ending
     from relay.pubsub.pace import Pace
-    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.pubsub.publish_rpc import publish_rpc
+    from relay.pubsub.publisher import GroupCommitPublisher
 
     settings = ToolSettings.from_environ(os.environ)
     with _held(filters) as held:

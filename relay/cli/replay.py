@@ -36,7 +36,8 @@ def replay(
     # Imported here, so that --help does not wait for Google's client.
     from relay.pubsub import replay as replaying
     from relay.pubsub.pace import Pace
-    from relay.pubsub.publisher import GroupCommitPublisher, publish_rpc
+    from relay.pubsub.publish_rpc import publish_rpc
+    from relay.pubsub.publisher import GroupCommitPublisher
 
     settings = ToolSettings.from_environ(os.environ)
     now = datetime.now(UTC)

@@ -131,7 +131,7 @@ class LocalRun:
         settled = 0
         while not stopping.wait(_FOLLOW_SECONDS):
             for text in (text for follower in followers for text in next(follower)):
-                settled += '"line": "delivery"' in text
+                settled += '"line":"delivery"' in text
                 for shown in display.log_lines(text):
                     _say(shown)
             if self.events and settled >= self.events:
