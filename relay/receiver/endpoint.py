@@ -59,7 +59,8 @@ class WebhookEndpoint:
             outcome = self._relay.relay(webhook, lambda: self._read_body(environ))
         except Exception:
             # Unknown means retry: what nobody foresaw is logged, and OneStock sends the webhook again.
-            logger.exception("Unexpected error in %s; answered 503", path)
+            fields = {"line": "webhook", "outcome": "unexpected", "status": HTTPStatus.SERVICE_UNAVAILABLE}
+            logger.exception("Unexpected error in %s; answered 503", path, extra={"json_fields": fields})
             outcome = Outcome.NOT_PUBLISHED
         return _answer(webhook, outcome, start_response)
 

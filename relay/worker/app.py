@@ -32,6 +32,8 @@ _SEVERITY = {
     Outcome.QUARANTINED: logging.WARNING,
 }
 
+_NO_FAILURE = frozenset({Outcome.HANDLED, Outcome.DUPLICATE, Outcome.STALE, Outcome.BUSY})
+
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +48,7 @@ def create_app(settings: WorkerSettings, *, authenticate: Authenticate, dispatch
         authenticate(request.headers.get("Authorization"))
         delivery = push.read(
             {name.lower(): value for name, value in request.headers},
-            request.get_data(cache=False),
+            _read_body(),
             max_body_bytes=settings.max_body_bytes,
             now=datetime.now(UTC),
         )
@@ -64,6 +66,15 @@ def create_app(settings: WorkerSettings, *, authenticate: Authenticate, dispatch
     return app
 
 
+def _read_body() -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except HTTPException as error:
+        raise EnvelopeError(
+            f"the request cannot be read ({error}); is it larger than MAX_BODY_BYTES allows?"
+        ) from error
+
+
 def _write_line(delivery: Delivery, outcome: Outcome, runs: list[Run], *, latency_seconds: float) -> None:
     fields: dict[str, Any] = {
         "line": "delivery",
@@ -75,6 +86,8 @@ def _write_line(delivery: Delivery, outcome: Outcome, runs: list[Run], *, latenc
         "latency_ms": round(latency_seconds * 1000, 2),
         "age_ms": round((datetime.now(UTC) - delivery.received_at).total_seconds() * 1000),
         "handlers": [_fields_of(run) for run in runs],
+        # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
+        "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
         **labels_of(delivery),
     }
     http_request = {
@@ -125,5 +138,6 @@ def _answer_unexpected(error: Exception) -> Response | HTTPException:
     """Unknown means retry: what nobody foresaw is logged and nacked."""
     if isinstance(error, HTTPException):
         return error
-    logger.error("Unexpected error in %s; nacked", request.path, exc_info=error)
+    extra = _refused("unexpected", HTTPStatus.SERVICE_UNAVAILABLE)
+    logger.error("Unexpected error in %s; nacked", request.path, exc_info=error, extra=extra)
     return Response(status=HTTPStatus.SERVICE_UNAVAILABLE)

@@ -107,8 +107,8 @@ def worker_port() -> int:
     return free_port()
 
 
-@pytest.fixture
-def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+def new_pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+    """Make topics and subscriptions of their own, which push to 127.0.0.1."""
     unique = f"test-{uuid.uuid4().hex[:12]}"
     wanted = topology.Topology(
         project="test-relay",
@@ -122,6 +122,11 @@ def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
     )
     topology.create(wanted)
     return PubSub(emulator, wanted)
+
+
+@pytest.fixture
+def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+    return new_pubsub(emulator, worker_port)
 
 
 @pytest.fixture
