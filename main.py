@@ -5,6 +5,7 @@ Imports stand inside the functions, so that a cold start loads one service and n
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -15,6 +16,8 @@ from relay.errors import ConfigurationError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from relay.receiver.record import Recorder
+    from relay.settings.receiver import ReceiverSettings
     from relay.settings.worker import WorkerSettings
     from relay.stores import Store
 
@@ -49,7 +52,7 @@ def receiver() -> "Flask":
     settings = ReceiverSettings.from_environ(os.environ)
     log.configure(project=settings.project, service="receiver")
     publisher = GroupCommitPublisher(publish_rpc(settings.topic_path), max_waiting=settings.max_waiting_publishes)
-    return create_app(settings, publisher=publisher)
+    return create_app(settings, publisher=publisher, recorder=_recorder(settings))
 
 
 @_stopping_on_misconfiguration
@@ -92,6 +95,14 @@ def worker() -> "Flask":
             certificates=auth.CertificateCache(auth.certificates_from(settings.push_certificates_url)),
         )
     return create_app(settings, authenticate=authenticate, dispatcher=dispatcher)
+
+
+def _recorder(settings: "ReceiverSettings") -> "Recorder | None":
+    if settings.signature != "record":
+        return None
+    from relay.receiver.record import Recorder
+
+    return Recorder(settings.hash_key_bytes, until=settings.record_until, now=time.time)
 
 
 def _store(settings: "WorkerSettings") -> "Store":

@@ -83,12 +83,11 @@ def _of_entry(entry: Entry) -> Capture:
     header = fields["signature_header"]
     headers = ((HEADER, header),) if isinstance(header, str) else ()
     if isinstance(fields.get("content_base64"), str):
-        body, is_whole = _unbased(fields["content_base64"]), True
-    elif isinstance(fields.get("content"), str):
-        body, is_whole = fields["content"].encode(errors="surrogatepass"), True
+        body = _unbased(fields["content_base64"])
     else:
-        body, is_whole = b"", fields.get("body_bytes") == 0
-    return Capture(headers=headers, body=body, body_is_whole=is_whole and not fields.get("content_truncated"))
+        body = str(fields.get("content", "")).encode()
+    # What the log has cut or masked has another length.
+    return Capture(headers=headers, body=body, body_is_whole=len(body) == fields.get("body_bytes"))
 
 
 def _from_http(data: bytes) -> list[Capture]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relay import log, signature
 from relay.errors import BodyIncomplete, BodyTooLarge, MessageTooLarge, PublishError, SignatureError
@@ -18,6 +18,11 @@ from relay.message import Message
 from relay.pubsub.publisher import Publisher
 from relay.settings.receiver import ReceiverSettings
 from relay.trace import Trace
+
+if TYPE_CHECKING:
+    from relay.receiver.record import Recorded, Recorder
+
+MAX_SIGNATURE_HEADER = 500  # Enough for every reading that `signature diagnose` knows, with three keys.
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +66,28 @@ class Webhook:
     message: Message | None = None
     message_id: str | None = None
     reason: str | None = None
+    recorded: "Recorded | None" = None
+    """Set where the signature was refused and the webhook published all the same."""
 
 
 class Relay:
     """Takes webhooks from the request to Pub/Sub."""
 
-    def __init__(self, settings: ReceiverSettings, publisher: Publisher, *, now: Callable[[], float]) -> None:
-        """`now` gives Unix seconds, for the signature's age."""
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        publisher: Publisher,
+        *,
+        now: Callable[[], float],
+        recorder: "Recorder | None" = None,
+    ) -> None:
+        """`now` gives Unix seconds, for the signature's age; `recorder` is set for ONESTOCK_SIGNATURE=record."""
         self._settings = settings
         self._publisher = publisher
         self._now = now
+        self._recorder = recorder
         self._keys = settings.hash_key_bytes
-        self._checks_signature = settings.signature == "required"
+        self._checks_signature = settings.signature != "off"
 
     def relay(self, webhook: Webhook, read_body: Callable[[], bytes]) -> Outcome:
         """Publish the webhook and write its line. `read_body` raises BodyTooLarge or BodyIncomplete."""
@@ -83,9 +98,7 @@ class Relay:
     def _publish(self, webhook: Webhook, read_body: Callable[[], bytes]) -> Outcome:
         try:
             webhook.body = read_body()
-            if self._checks_signature:
-                self._verify(webhook)
-            webhook.verified = True
+            webhook.verified = not self._checks_signature or self._verify(webhook)
             webhook.message = Message.from_webhook(
                 webhook.body,
                 event_type=webhook.event_type,
@@ -110,15 +123,24 @@ class Relay:
             return Outcome.BROKEN_OFF
         return Outcome.PUBLISHED
 
-    def _verify(self, webhook: Webhook) -> None:
-        signature.verify(
-            webhook.signature,
-            webhook.body,
-            keys=self._keys,
-            signed_string=self._settings.signed_string,
-            tolerance_seconds=self._settings.signature_tolerance_seconds,
-            now=self._now(),
-        )
+    def _verify(self, webhook: Webhook) -> bool:
+        """Return whether the signature holds. Raises SignatureError if not, unless such webhooks are recorded."""
+        try:
+            signature.verify(
+                webhook.signature,
+                webhook.body,
+                keys=self._keys,
+                signed_string=self._settings.signed_string,
+                tolerance_seconds=self._settings.signature_tolerance_seconds,
+                now=self._now(),
+            )
+        except SignatureError as error:
+            if self._recorder is None:
+                raise
+            webhook.recorded = self._recorder.record(webhook.signature, webhook.body, error)
+            webhook.reason = error.reason
+            return False
+        return True
 
     def _write_line(self, webhook: Webhook, outcome: Outcome) -> None:
         """Write the canonical line, also for what was refused: with its content there, nothing is lost even then."""
@@ -137,6 +159,10 @@ class Relay:
         }
         if webhook.reason:
             fields["reason"] = webhook.reason
+        if not webhook.verified and webhook.signature is not None:
+            fields["signature_header"] = webhook.signature[:MAX_SIGNATURE_HEADER]
+        if webhook.recorded is not None:
+            fields["signature_reading"] = webhook.recorded.reading
         http_request = {
             "requestMethod": "POST",
             "requestUrl": webhook.path,
@@ -145,7 +171,7 @@ class Relay:
         }
         with log.logging_as(log.LogContext(trace=webhook.trace, labels=labels)):
             logger.log(
-                _SEVERITY.get(outcome, logging.WARNING),
+                _severity_of(webhook, outcome),
                 "Webhook %s: %s in %.1f ms%s",
                 labels["event_type"],
                 outcome,
@@ -153,6 +179,11 @@ class Relay:
                 f": {webhook.reason}" if webhook.reason else "",
                 extra={"json_fields": fields, "http_request": http_request},
             )
+
+
+def _severity_of(webhook: Webhook, outcome: Outcome) -> int:
+    severity = _SEVERITY.get(outcome, logging.WARNING)
+    return severity if webhook.recorded is None else max(severity, webhook.recorded.severity)
 
 
 def _labels_of(webhook: Webhook) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """What the receiver reads."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, model_validator
 
 from relay.settings.base import ResourceName, ServiceSettings, split_commas
 from relay.signature import SignedString
+
+MAX_RECORDING = timedelta(days=14)
 
 
 class ReceiverSettings(ServiceSettings):
@@ -17,10 +20,17 @@ class ReceiverSettings(ServiceSettings):
         alias="ONESTOCK_HASH_KEYS",
         description="The hash keys of your OneStock webhooks, newest first, comma separated.",
     )
-    signature: Literal["required", "off"] = Field(
+    signature: Literal["required", "record", "off"] = Field(
         default="required",
         alias="ONESTOCK_SIGNATURE",
-        description="required, or off to try things locally (refused on Cloud Run).",
+        description="required; record, which accepts everything and logs how it was signed (docs/signature.md); or off "
+        "to try things locally (refused on Cloud Run).",
+    )
+    record_until: AwareDatetime | None = Field(
+        default=None,
+        alias="ONESTOCK_RECORD_UNTIL",
+        description="When record ends and required begins, such as 2026-12-01T00:00:00Z; at most 14 days ahead. Needed "
+        "on Cloud Run.",
     )
     signed_string: SignedString = Field(
         default=SignedString.TIMESTAMP_BODY,
@@ -52,9 +62,23 @@ class ReceiverSettings(ServiceSettings):
     def _signature_is_checked(self) -> Self:
         if self.signature == "off" and self.is_on_cloud_run:
             raise ValueError("ONESTOCK_SIGNATURE: off is refused on Cloud Run; set it to required")
-        if self.signature == "required" and not self.hash_keys:
+        if self.signature != "off" and not self.hash_keys:
             raise ValueError(
                 "ONESTOCK_HASH_KEYS: missing; set it, newest first, or set ONESTOCK_SIGNATURE=off to try things locally"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _recording_ends(self) -> Self:
+        # A time that has passed is no mistake: the check is then required. An instance that would refuse to start would
+        # stop the feed, also where every signature is right.
+        if self.signature != "record":
+            return self
+        if self.record_until is None and self.is_on_cloud_run:
+            raise ValueError("ONESTOCK_RECORD_UNTIL: missing; record accepts webhooks from anybody, say until when")
+        if self.record_until is not None and self.record_until - datetime.now(UTC) > MAX_RECORDING:
+            raise ValueError(
+                f"ONESTOCK_RECORD_UNTIL: more than {MAX_RECORDING.days} days ahead; choose an earlier time"
             )
         return self
 

@@ -23,6 +23,7 @@ GOOD = {
         ("receiver", {"ONESTOCK_HASH_KEYS": ""}, "ONESTOCK_HASH_KEYS"),
         ("receiver", {"ONESTOCK_SIGNATURE_TOLERANCE": "soon"}, "ONESTOCK_SIGNATURE_TOLERANCE"),
         ("receiver", {"ONESTOCK_SIGNATURE": "off", "K_SERVICE": "receiver"}, "ONESTOCK_SIGNATURE"),
+        ("receiver", {"ONESTOCK_SIGNATURE": "record", "K_SERVICE": "receiver"}, "ONESTOCK_RECORD_UNTIL"),
         ("worker", {"PUSH_AUTH": ""}, "PUSH_AUTH"),
         ("worker", {"PUSH_AUTH": "oidc"}, "PUSH_AUDIENCE"),
         ("worker", {"LEASE_SECONDS": "60"}, "LEASE_SECONDS"),
@@ -45,3 +46,18 @@ def test_a_wrong_setting_is_one_line_on_stderr(service: str, wrong: dict[str, st
     assert len(ended.stderr.splitlines()) == 1
     assert named in ended.stderr
     assert "a-test-key" not in ended.stderr
+
+
+def test_the_receiver_loads_nothing_that_it_does_not_need() -> None:
+    program = "import main, sys; main.receiver(); print(*sorted(sys.modules))"
+    environ = {**GOOD, "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+
+    unneeded = ("relay.diagnosis", "relay.receiver.record", "relay.worker", "relay.onestock", "relay.destinations")
+    assert "relay.receiver.app" in loaded.stdout, loaded.stderr
+    assert [
+        name for name in loaded.stdout.split() if name.startswith((*unneeded, "httpcore", "standardwebhooks"))
+    ] == []

@@ -41,10 +41,10 @@ def test_a_json_object_is_read(headers: object, body: dict[str, str]) -> None:
 
 def test_log_lines_are_read_and_others_passed_over() -> None:
     lines = [
-        json.dumps({**LOGGED, "content": BODY.decode()}),
+        json.dumps({**LOGGED, "content": BODY.decode(), "body_bytes": len(BODY)}),
         "Traceback (most recent call last):",
         json.dumps({"line": "webhook", "time": "2026-01-01T00:00:00Z", "content": "not refused"}),
-        json.dumps({**LOGGED, "content_base64": base64.b64encode(b"\xff").decode()}),
+        json.dumps({**LOGGED, "content_base64": base64.b64encode(b"\xff").decode(), "body_bytes": 1}),
     ]
 
     captures = read_captures("\n".join(lines).encode())
@@ -62,7 +62,7 @@ def test_entries_of_cloud_logging_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"content": "{", "content_truncated": True}, {"content": {"masked": "***"}}, {"body_bytes": 12}]
+    "more", [{"content": "{", "body_bytes": 8}, {"content": {"masked": "***"}, "body_bytes": 20}, {"body_bytes": 12}]
 )
 def test_a_body_that_the_log_has_cut_or_masked_is_not_whole(more: dict[str, object]) -> None:
     assert not read_captures(json.dumps({**LOGGED, **more}).encode())[0].body_is_whole
