@@ -3,22 +3,36 @@
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from bench import machine, receivers, tables, wrk
+from bench import machine, tables, wrk
 from bench.errors import BenchError
+from bench.parts import limits, memory_store, pushes, receivers, starts
 from bench.plan import Plan
-from bench.results import Results
+from bench.results import Results, Sample
 from relay.errors import ConfigurationError
 from relay.local.emulator import PUBSUB, Emulator
 from relay.local.processes import free_port
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = {"receivers": receivers.measure}
+PARTS: dict[str, Callable[[Plan], Iterator[Sample]]] = {
+    "limits": limits.measure,
+    "receivers": receivers.compared,
+    "steady": receivers.steady,
+    "pushes": pushes.compared,
+    "starts": starts.measure,
+    "handlers": pushes.many_handlers,
+    "two-workers": receivers.two_workers,
+    "bodies": receivers.large_bodies,
+    "store": memory_store.measure,
+}
+ONCE = ("starts", "store")
+"""Parts that repeat by themselves, or need no rounds."""
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -38,6 +52,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--connections", default="1,8,64,256", callback=_numbers, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="Of each measurement.")
 @click.option("--rounds", default=3, show_default=True)
+@click.option("--starts", default=10, show_default=True, help="How many cold starts of each service.")
 @click.option("--add", is_flag=True, help="Add to the last result instead of replacing it.")
 @click.option(
     "--results",
@@ -53,13 +68,13 @@ def bench(  # noqa: D103 - click would show a docstring's details as help
     connections: tuple[int, ...],
     seconds: float,
     rounds: int,
+    starts: int,
     add: bool,
     folder: Path,
 ) -> None:
     wrk.find()
     file = folder / "results.json"
     results = Results.read(file) if add and file.exists() else Results(machine=machine.describe())
-    plan = Plan(rounds=rounds, seconds=seconds, connections=connections, only=only)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         # gunicorn reads ./gunicorn.conf.py, and the peers must not get ours.
@@ -67,13 +82,29 @@ def bench(  # noqa: D103 - click would show a docstring's details as help
         emulator = stack.enter_context(Emulator.start(PUBSUB, port=free_port(), output=work / "emulator.log"))
         # Google's client reads it from the environment of its process.
         os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
-        for part in parts:
-            for sample in PARTS[part](plan, work):
-                results.samples.append(sample)
-                shown = " ".join(f"{name}={value:.2f}" for name, value in sample.values.items())
-                click.echo(f"{datetime.now(UTC):%H:%M:%S} {sample.cell.contestant} {sample.cell.connections}: {shown}")
+        plan = Plan(rounds=rounds, seconds=seconds, connections=connections, starts=starts, only=only, folder=work)
+        for sample in _samples(plan, parts):
+            results.samples.append(sample)
+            click.echo(_progress(sample))
     results.write(file)
-    click.echo(f"\n{tables.receivers(results, style='simple')}\n\n{tables.bounds(results, style='simple')}")
+    for text in tables.shown(results, style="simple", heading="\n"):
+        click.echo(text)
+
+
+def _samples(plan: Plan, parts: tuple[str, ...]) -> Iterator[Sample]:
+    for part in parts:
+        for _ in range(1 if part in ONCE else plan.rounds):
+            yield from PARTS[part](plan)
+
+
+def _progress(sample: Sample) -> str:
+    conditions = sample.cell.model_dump(exclude_defaults=True)
+    figures = {name: f"{value:.3g}" for name, value in sample.values.items()}
+    return f"{datetime.now(UTC):%H:%M:%S} {_pairs(conditions)}: {_pairs(figures)}"
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def main() -> None:

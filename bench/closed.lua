@@ -38,10 +38,9 @@ function done(summary, latency, requests)
   local errors = summary.errors
   local file = assert(io.open(thread:get("result_file"), "w"))
   file:write(string.format(
-    '{"seconds": %f, "answered": %d, "refused": %d, "broken": %d, "sent": %d, ' ..
+    '{"seconds": %f, "refused": %d, "broken": %d, ' ..
     '"p50_ms": %f, "p90_ms": %f, "p99_ms": %f, "p999_ms": %f, "max_ms": %f}\n',
-    summary.duration / 1e6, #thread:get("ids"), thread:get("refused"),
-    errors.connect + errors.read + errors.write + errors.timeout, thread:get("sent"),
+    summary.duration / 1e6, thread:get("refused"), errors.connect + errors.read + errors.write + errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(90) / 1e3, latency:percentile(99) / 1e3,
     latency:percentile(99.9) / 1e3, latency.max / 1e3))
   for _, id in ipairs(thread:get("ids")) do

@@ -4,13 +4,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
 from bench.arrivals import PROJECT
-from bench.webhooks import HASH_KEY
+from bench.prepared import HASH_KEY
 from relay.local.processes import Child, free_port
 from relay.local.services import ROOT
 
@@ -31,9 +31,11 @@ class Contestant:
     """What the tables call it."""
     command: tuple[str, ...]
     publishes: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its own."""
 
 
-CONTESTANTS = (
+RECEIVERS = (
     Contestant(
         name="receiver",
         title="this receiver, everything on",
@@ -76,6 +78,21 @@ CONTESTANTS = (
     ),
 )
 
+WORKERS = (
+    Contestant(
+        name="worker",
+        title="this worker: token, envelope, deduplication, handlers",
+        command=(*_OUR_SETTINGS, "main:worker()"),
+        publishes=False,
+    ),
+    Contestant(
+        name="noop-worker",
+        title="limit: no-op view, same gunicorn settings",
+        command=(*_OUR_SETTINGS, "bench.limits.noop:app"),
+        publishes=False,
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
@@ -86,18 +103,20 @@ class Running:
 
 
 @contextmanager
-def running(
-    contestant: Contestant, *, topic_path: str, folder: Path, settings: Mapping[str, str] = {}
-) -> Iterator[Running]:
+def running(contestant: Contestant, *, topic_path: str, folder: Path) -> Iterator[Running]:
     """Start the contestant, wait until it answers, and stop it at the end. Raises ConfigurationError if it fails."""
     port = free_port()
-    command = [part.format(port=port) for part in contestant.command]
-    environ = {**_environ(topic_path, port), **settings}
-    log = folder / f"{contestant.name}.log"
-    with Child(contestant.title, command, environ=environ, output=log) as child:
+    with start(contestant, port=port, topic_path=topic_path, folder=folder) as child:
         url = f"http://127.0.0.1:{port}"
         child.wait_until(lambda: _answers(url), within_seconds=START_SECONDS, what="it answered")
         yield Running(child=child, url=url)
+
+
+def start(contestant: Contestant, *, port: int, topic_path: str, folder: Path) -> Child:
+    """Start the contestant and return at once."""
+    command = [part.format(port=port) for part in contestant.command]
+    environ = {**_environ(topic_path, port), **contestant.settings}
+    return Child(contestant.title, command, environ=environ, output=folder / f"{contestant.name}.log")
 
 
 def _environ(topic_path: str, port: int) -> dict[str, str]:

@@ -1,16 +1,23 @@
-"""How much is measured: what `make bench` takes from its options."""
+"""How much is measured, and where: what the options of `make bench` decide."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The rounds, and for each measurement its seconds; `only` names contestants (empty: all)."""
+    """One run."""
 
     rounds: int
     seconds: float
+    """Of each measurement under load."""
     connections: tuple[int, ...]
-    only: tuple[str, ...] = ()
+    starts: int
+    """How often a cold start is measured."""
+    only: tuple[str, ...]
+    """The contestants to measure; empty for all."""
+    folder: Path
+    """For files that nobody needs afterwards."""
 
     def wants(self, contestant: str) -> bool:
         """Return whether the contestant is measured."""

@@ -54,7 +54,7 @@ def _with_client(topic_path: str) -> Publish:
 
 
 def main(kind: str, topic_path: str, seconds: str, output: str) -> None:
-    """Publish for some seconds; write latencies in microseconds, CPU seconds and message ids to a file."""
+    """Publish for some seconds; write latencies in milliseconds, CPU seconds and message ids to a file."""
     publish = {"stub": _with_stub, "client": _with_client}[kind](topic_path)
     bodies = [json.dumps({"order_id": f"W-{number}", "date": number}).encode() for number in range(WARM_UP)]
     message_ids = [publish(body) for body in bodies]
@@ -64,11 +64,11 @@ def main(kind: str, topic_path: str, seconds: str, output: str) -> None:
         body = json.dumps({"order_id": f"ORD-{len(latencies):07}", "date": 1735689600, "note": "x" * 120}).encode()
         begun = time.perf_counter()
         message_ids.append(publish(body))
-        latencies.append((time.perf_counter() - begun) * 1e6)
+        latencies.append((time.perf_counter() - begun) * 1e3)
     result = {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu_started,
-        "latencies_us": latencies,
+        "latencies_ms": latencies,
         "message_ids": message_ids,
     }
     Path(output).write_text(json.dumps(result))

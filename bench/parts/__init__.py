@@ -1,0 +1,1 @@
+"""What can be measured by itself: each part yields its samples, round by round."""
