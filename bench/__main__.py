@@ -31,6 +31,10 @@ PARTS: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "bodies": receivers.large_bodies,
     "store": memory_store.measure,
 }
+CAUTION = """
+CAUTION: Pub/Sub refuses a PublishRequest whose messages have different ordering keys (API reference of PubsubMessage:
+"All PubsubMessages published in a given PublishRequest must specify the same ordering_key value"; the service answers
+FAILED_PRECONDITION). The emulator takes it, and the group commit sends it. These figures hold for the emulator only."""
 ONCE = ("starts", "store")
 """Parts that repeat by themselves, or need no rounds."""
 
@@ -89,6 +93,7 @@ def bench(  # noqa: D103 - click would show a docstring's details as help
     results.write(file)
     for text in tables.shown(results, style="simple", heading="\n"):
         click.echo(text)
+    click.echo(CAUTION)
 
 
 def _samples(plan: Plan, parts: tuple[str, ...]) -> Iterator[Sample]:
