@@ -79,6 +79,7 @@ def worker() -> "Flask":
         budget_seconds=settings.handler_budget_seconds,
         lease_seconds=settings.lease_seconds,
         retention_seconds=settings.retention_seconds,
+        date_tolerance_seconds=settings.date_tolerance_seconds,
     )
     dispatcher = Dispatcher(
         registry,

@@ -45,6 +45,8 @@ class Delivery:
     reruns_completed: bool = False
     """True for a replay: handlers that have completed this event run again."""
     traceparent: str | None = None
+    is_synthetic: bool = False
+    """Whether we made it up from what OneStock's API tells, in place of a webhook that may have been lost."""
 
 
 class Event(BaseModel):
@@ -115,6 +117,11 @@ class Event(BaseModel):
     def delivery_attempt(self) -> int | None:
         """Which attempt of Pub/Sub this is, from 1; None where the subscription does not count."""
         return self.delivery.delivery_attempt
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether `relay reconcile` made the event up, in place of a webhook that may have been lost."""
+        return self.delivery.is_synthetic
 
     @property
     def raw_body(self) -> bytes:

@@ -44,6 +44,8 @@ class Verdict(StrEnum):
     """Where an event is now, as far as the log tells."""
 
     HANDLED = "handled"
+    HANDLED_BEFORE = "handled before"
+    """By a run that ended late, or as another event of the same change; its steps say which."""
     DEAD_LETTER = "dead letter"
     BEING_RETRIED = "being retried"
     UNHANDLED = "no handler for its type"
@@ -57,7 +59,7 @@ class Step:
 
     time: datetime
     name: str
-    """received, delivered, redriven (a delivery of a new generation), or log."""
+    """received, delivered, caught up (the delivery of a synthetic event), redriven (of a new generation), or log."""
     text: str
 
 
@@ -100,7 +102,8 @@ def _step(entry: Entry) -> Step:
         case "webhook":
             return Step(time=entry.time, name="received", text=_webhook_text(fields))
         case "delivery":
-            name = "redriven" if fields.get("generation") else "delivered"
+            made_how = "caught up" if fields.get("synthetic") else "delivered"
+            name = "redriven" if fields.get("generation") else made_how
             return Step(time=entry.time, name=name, text=_delivery_text(fields))
         case _:
             return Step(time=entry.time, name="log", text=f"{entry.severity}: {fields.get('message', '')}")
@@ -132,6 +135,9 @@ _ENDS = {
 }
 
 
+_OPEN = (Verdict.WAITING, Verdict.BEING_RETRIED, Verdict.NOT_STORED, Verdict.HANDLED_BEFORE)
+
+
 def _verdict(entries: list[Entry]) -> Verdict:
     verdict = Verdict.NOT_STORED
     generation = -1
@@ -139,10 +145,14 @@ def _verdict(entries: list[Entry]) -> Verdict:
         outcome = str(entry.fields.get("outcome", ""))
         if entry.fields.get("line") == "webhook" and outcome == "published" and generation < 0:
             verdict = Verdict.WAITING
-        if entry.fields.get("line") != "delivery" or outcome == "duplicate":
+        if entry.fields.get("line") != "delivery":
             continue
         its_generation = entry.fields.get("generation") or 0
-        if its_generation > generation or verdict in (Verdict.WAITING, Verdict.BEING_RETRIED, Verdict.NOT_STORED):
+        if outcome == "duplicate":
+            if verdict in _OPEN and its_generation >= generation:
+                verdict = Verdict.HANDLED_BEFORE
+            continue
+        if its_generation > generation or verdict in _OPEN:
             generation = max(generation, its_generation)
             verdict = _ENDS.get(outcome, Verdict.BEING_RETRIED)
     return verdict

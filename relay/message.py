@@ -6,7 +6,7 @@ The data is the webhook's raw body, byte for byte, or that body in gzip where it
 import gzip
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -86,6 +86,10 @@ class Message:
         }
         return cls(data=data, attributes=attributes, ordering_key=routing.order_id)
 
+    def as_synthetic(self) -> Self:
+        """Return the message marked as made up from what OneStock's API tells, and not sent by OneStock."""
+        return replace(self, attributes={**self.attributes, "synthetic": "true"})
+
     @property
     def event_id(self) -> str:
         """The event's identity, empty where nobody gave it one."""
@@ -126,6 +130,7 @@ class Message:
             generation=generation_of(self.attributes),
             reruns_completed=self.attributes.get("rerun") == "completed",
             traceparent=self.attributes.get("traceparent"),
+            is_synthetic=self.attributes.get("synthetic") == "true",
         )
 
     def _restore_body(self, max_body_bytes: int) -> tuple[bytes, str | None]:

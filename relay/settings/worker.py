@@ -96,6 +96,15 @@ class WorkerSettings(ServiceSettings):
         "OneStock repeats one event for half an hour.",
     )
 
+    date_tolerance_seconds: int = Field(
+        default=2,
+        alias="RECONCILE_DATE_TOLERANCE_SECONDS",
+        ge=0,
+        le=60,
+        description="How far a change's date in OneStock's history may be from the date in its event, in seconds, for "
+        "`relay reconcile` to take both for the same change.",
+    )
+
     @model_validator(mode="after")
     def _push_is_checked(self) -> Self:
         if self.push_auth is PushAuth.OFF and self.is_on_cloud_run:

@@ -1,8 +1,8 @@
 """Idempotency stores: which handler has finished which event. This file is the port; each other one a store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class Completion(StrEnum):
@@ -28,6 +28,13 @@ class ClaimRequest:
 
     key: str
     """The idempotency key: event and handler."""
+    event_id: str = ""
+    change_keys: tuple[str, ...] = ()
+    """The idempotency keys of an event that tells of a change at OneStock: change and handler. Several, the likeliest
+    first, where it is not certain which change. They stand in for `key`, so that a synthetic event and what OneStock
+    sent for the same change are one run; see docs/decisions/0004-synthetic-events.md."""
+    is_synthetic: bool = False
+    """Whether we made the event up from what OneStock's API tells."""
     lease_seconds: float
     generation: int = 0
     """0 for what OneStock sent; each redrive or replay on purpose has a higher one."""
@@ -37,6 +44,20 @@ class ClaimRequest:
     """Unix seconds, for an event without a date: equal ones that arrive far apart are two events, not one."""
     sequence: Sequence | None = None
     """Set for a handler that wants the latest only."""
+
+    @property
+    def run_keys(self) -> tuple[str, ...]:
+        """The keys of all records of this run."""
+        return self.change_keys or (self.key,)
+
+    @property
+    def all_keys(self) -> tuple[str, ...]:
+        """The keys of all records that a claim covers: the run's, and the order's."""
+        return self.run_keys if self.sequence is None else (*self.run_keys, self.sequence.key)
+
+    def by_event_alone(self) -> Self:
+        """Return the request for a run that shares its record with no other event."""
+        return replace(self, change_keys=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +79,8 @@ class Done:
     """The run has ended before, in this way."""
 
     completion: Completion
+    event_id: str = field(default="", compare=False)
+    """The event whose run it was: another one where both tell of the same change."""
 
 
 @dataclass(frozen=True, slots=True)

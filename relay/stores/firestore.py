@@ -25,7 +25,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from relay.errors import ClaimLost, StoreError
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
-from relay.stores.records import Record, judge
+from relay.stores.records import AnotherEvent, Record, judge
 
 COLLECTION = "onestock_relay_runs"
 RPC_TIMEOUT_SECONDS = 3
@@ -69,42 +69,20 @@ class FirestoreStore:
 
     def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
         """See `Store.claim`."""
-        holder = uuid.uuid4().hex
         with _store_errors():
-            # Only an order's record is likely to exist already.
-            known = {} if request.sequence is None else self._read(request)
-            for _ in range(MAX_CONFLICTS):
-                now = self._clock()
-                records = {key: document.record for key, document in known.items()}
-                refusal = judge(
-                    request,
-                    records.get(request.key),
-                    records.get(request.sequence.key) if request.sequence else None,
-                    now=now,
-                    dateless_window_seconds=self._dateless_window_seconds,
-                )
-                if refusal is not None:
-                    return refusal
-                try:
-                    return Claim(request=request, token=self._write_claim(request, holder, known, now))
-                except _CONFLICTS:
-                    known = self._read(request)
-                if request.key in known and known[request.key].holder == holder:
-                    return Claim(request=request, token=known[request.key].version)
-        return Busy()
+            try:
+                return self._claim(request)
+            except AnotherEvent:
+                return self._claim(request.by_event_alone())
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
         """See `Store.complete`."""
         request = claim.request
         expires_at = self._clock() + retention_seconds
-        ended = Record(
-            expires_at=expires_at,
-            completion=completion,
-            generation=request.generation,
-            received_at=request.received_at,
-        )
+        ended = Record.ended(request, completion, expires_at=expires_at)
         batch = self._client.batch()
-        batch.update(self._at(request.key), {**_fields_of(ended), "settled": claim.token}, _unchanged(claim.token))
+        for key in request.run_keys:
+            batch.update(self._at(key), {**_fields_of(ended), "settled": claim.token}, _unchanged(claim.token))
         if request.sequence is not None:
             order: dict[str, Any] = {"held_until": None}
             if completion is Completion.HANDLED:
@@ -115,9 +93,34 @@ class FirestoreStore:
     def release(self, claim: Claim) -> None:
         """See `Store.release`."""
         batch = self._client.batch()
-        for key in _keys_of(claim.request):
+        for key in claim.request.all_keys:
             batch.update(self._at(key), {"held_until": None}, _unchanged(claim.token))
         self._settle(claim, batch)
+
+    def _claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
+        holder = uuid.uuid4().hex
+        # Only an order's record is likely to exist already.
+        known = {} if request.sequence is None else self._read(request)
+        for _ in range(MAX_CONFLICTS):
+            now = self._clock()
+            records = {key: document.record for key, document in known.items()}
+            refusal = judge(
+                request,
+                [records.get(key) for key in request.run_keys],
+                records.get(request.sequence.key) if request.sequence else None,
+                now=now,
+                dateless_window_seconds=self._dateless_window_seconds,
+            )
+            if refusal is not None:
+                return refusal
+            try:
+                return Claim(request=request, token=self._write_claim(request, holder, known, now))
+            except _CONFLICTS:
+                known = self._read(request)
+            run = known.get(request.run_keys[0])
+            if run is not None and run.holder == holder:
+                return Claim(request=request, token=run.version)
+        return Busy()
 
     def _settle(self, claim: Claim, batch: WriteBatch) -> None:
         with _store_errors():
@@ -125,7 +128,7 @@ class FirestoreStore:
                 batch.commit(retry=_RETRY, timeout=RPC_TIMEOUT_SECONDS)
             except _LOST as error:
                 # A commit whose confirmation was lost and that was sent again finds its own traces.
-                document = self._read(claim.request).get(claim.request.key)
+                document = self._read(claim.request).get(claim.request.run_keys[0])
                 if document is None or document.settled != claim.token:
                     raise ClaimLost(
                         f"the claim on {claim.request.key} ended before its run did; the run is not recorded"
@@ -133,7 +136,7 @@ class FirestoreStore:
 
     def _write_claim(self, request: ClaimRequest, holder: str, known: Mapping[str, _Document], now: float) -> int:
         batch = self._client.batch()
-        for key in _keys_of(request):
+        for key in request.all_keys:
             before = known.get(key)
             record = Record.claimed(before.record if before else None, request, now)
             fields = {**_fields_of(record), "holder": holder}
@@ -145,7 +148,7 @@ class FirestoreStore:
         return _version_of(written[0].update_time)
 
     def _read(self, request: ClaimRequest) -> dict[str, _Document]:
-        references = [self._at(key) for key in _keys_of(request)]
+        references = [self._at(key) for key in request.all_keys]
         snapshots = self._client.get_all(references, retry=_RETRY, timeout=RPC_TIMEOUT_SECONDS)
         documents = {}
         for snapshot in snapshots:
@@ -157,10 +160,6 @@ class FirestoreStore:
     def _at(self, key: str) -> DocumentReference:
         # Hashed, so that documents written after each other do not lie beside each other, and any name is an id.
         return self._client.collection(COLLECTION).document(hashlib.sha256(key.encode()).hexdigest())
-
-
-def _keys_of(request: ClaimRequest) -> list[str]:
-    return [request.key] if request.sequence is None else [request.key, request.sequence.key]
 
 
 def _fields_of(record: Record) -> dict[str, Any]:
@@ -175,6 +174,8 @@ def _document_of(fields: Mapping[str, Any], version: int) -> _Document:
         completion=None if completion is None else Completion(completion),
         generation=fields["generation"],
         received_at=fields["received_at"],
+        event_id=fields["event_id"],
+        is_synthetic=fields["is_synthetic"],
         moment=fields["moment"],
     )
     return _Document(record=record, holder=fields["holder"], settled=fields["settled"], version=version)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from relay.errors import ClaimLost
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
-from relay.stores.records import Record, judge
+from relay.stores.records import AnotherEvent, Record, judge
 
 
 class MemoryStore:
@@ -28,33 +28,20 @@ class MemoryStore:
     def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
         """See `Store.claim`."""
         with self._lock:
-            now = self._forget_expired()
-            run = self._records.get(request.key)
-            order = self._records.get(request.sequence.key) if request.sequence else None
-            refusal = judge(request, run, order, now=now, dateless_window_seconds=self._dateless_window_seconds)
-            if refusal is not None:
-                return refusal
-            token = self._holders[request.key] = next(self._tokens)
-            self._write(request.key, Record.claimed(run, request, now))
-            if request.sequence is not None:
-                self._write(request.sequence.key, Record.claimed(order, request, now))
-            return Claim(request=request, token=token)
+            try:
+                return self._claim(request)
+            except AnotherEvent:
+                return self._claim(request.by_event_alone())
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
         """See `Store.complete`."""
         request = claim.request
         with self._lock:
             expires_at = self._forget_expired() + retention_seconds
-            run = self._own(claim)
-            if run.held_until is None:
+            if self._own(claim).held_until is None:
                 return
-            ended = Record(
-                expires_at=expires_at,
-                completion=completion,
-                generation=request.generation,
-                received_at=request.received_at,
-            )
-            self._write(request.key, ended)
+            for key in request.run_keys:
+                self._write(key, Record.ended(request, completion, expires_at=expires_at))
             if request.sequence is not None:
                 order = replace(self._records[request.sequence.key], held_until=None)
                 if completion is Completion.HANDLED:
@@ -65,16 +52,28 @@ class MemoryStore:
         """See `Store.release`."""
         with self._lock:
             self._forget_expired()
-            self._write(claim.request.key, replace(self._own(claim), held_until=None))
-            if claim.request.sequence is not None:
-                key = claim.request.sequence.key
+            self._own(claim)
+            for key in claim.request.all_keys:
                 self._write(key, replace(self._records[key], held_until=None))
 
+    def _claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
+        now = self._forget_expired()
+        runs = [self._records.get(key) for key in request.run_keys]
+        order = self._records.get(request.sequence.key) if request.sequence else None
+        refusal = judge(request, runs, order, now=now, dateless_window_seconds=self._dateless_window_seconds)
+        if refusal is not None:
+            return refusal
+        token = next(self._tokens)
+        for key in request.all_keys:
+            self._holders[key] = token
+            self._write(key, Record.claimed(self._records.get(key), request, now))
+        return Claim(request=request, token=token)
+
     def _own(self, claim: Claim) -> Record:
-        record = self._records.get(claim.request.key)
-        if record is None or self._holders[claim.request.key] != claim.token:
+        """Return the run's record; all of its records are still the holder's."""
+        if any(self._holders.get(key) != claim.token for key in claim.request.run_keys):
             raise ClaimLost(f"the claim on {claim.request.key} ended before its run did; the run is not recorded")
-        return record
+        return self._records[claim.request.run_keys[0]]
 
     def _write(self, key: str, record: Record) -> None:
         self._records[key] = record

@@ -88,6 +88,7 @@ def _write_line(delivery: Delivery, outcome: Outcome, runs: list[Run], *, latenc
         "handlers": [_fields_of(run) for run in runs],
         # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
         "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
+        **({"synthetic": True} if delivery.is_synthetic else {}),
         **labels_of(delivery),
     }
     http_request = {

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Protocol, assert_never
 
+from relay.changes import Change
 from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
 from relay.events import Delivery, moment_of, read_content
 from relay.registry import Handler, Registry, Reject, Retry
@@ -85,6 +86,8 @@ class Limits:
     budget_seconds: float
     lease_seconds: float
     retention_seconds: float
+    date_tolerance_seconds: int = 2
+    """How far the date of a synthetic event may be from that of what OneStock sent for the same change."""
 
 
 class Dispatcher:
@@ -146,11 +149,7 @@ class Dispatcher:
     def _claim_and_run(
         self, handler: Handler, delivery: Delivery, content: dict[str, Any]
     ) -> tuple[Outcome, str | None]:
-        occurred_at = moment_of(content.get("date"))
-        sequence = None
-        if handler.latest_only and occurred_at is not None and delivery.ordering_key:
-            sequence = Sequence(f"latest/{delivery.ordering_key}/{handler.name}", occurred_at.timestamp())
-        claim = self._claim(delivery, handler.name, is_dated=occurred_at is not None, sequence=sequence)
+        claim = self._claim(self._request(handler, delivery, content))
         if not isinstance(claim, Claim):
             return claim
         try:
@@ -168,22 +167,37 @@ class Dispatcher:
         return self._complete(claim, Completion.HANDLED, Outcome.HANDLED)
 
     def _quarantine_unread(self, delivery: Delivery, reason: str) -> tuple[Outcome, str | None]:
-        claim = self._claim(delivery, _READING, is_dated=False, sequence=None)
+        claim = self._claim(self._dateless_request(_READING, delivery))
         if not isinstance(claim, Claim):
             return claim
         return self._quarantine(claim, delivery, reason=reason, handler=None)
 
-    def _claim(
-        self, delivery: Delivery, name: str, *, is_dated: bool, sequence: Sequence | None
-    ) -> Claim | tuple[Outcome, str | None]:
-        request = ClaimRequest(
+    def _request(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> ClaimRequest:
+        request = self._dateless_request(handler.name, delivery)
+        occurred_at = moment_of(content.get("date"))
+        if occurred_at is None:
+            return request
+        sequence = None
+        if handler.latest_only and delivery.ordering_key:
+            sequence = Sequence(f"latest/{delivery.ordering_key}/{handler.name}", occurred_at.timestamp())
+        change = Change.told_by(delivery.event_type, content)
+        tolerance_seconds = self._limits.date_tolerance_seconds if delivery.is_synthetic else 0
+        changes = change.identities(tolerance_seconds=tolerance_seconds) if change else []
+        change_keys = tuple(f"{identity}/{handler.name}" for identity in changes)
+        return replace(request, received_at=None, sequence=sequence, change_keys=change_keys)
+
+    def _dateless_request(self, name: str, delivery: Delivery) -> ClaimRequest:
+        return ClaimRequest(
             key=f"{delivery.event_id}/{name}",
+            event_id=delivery.event_id,
+            is_synthetic=delivery.is_synthetic,
             lease_seconds=self._limits.lease_seconds,
             generation=delivery.generation,
             reruns_completed=delivery.reruns_completed,
-            received_at=None if is_dated else delivery.received_at.timestamp(),
-            sequence=sequence,
+            received_at=delivery.received_at.timestamp(),
         )
+
+    def _claim(self, request: ClaimRequest) -> Claim | tuple[Outcome, str | None]:
         try:
             claim = self._store.claim(request)
         except StoreError as error:
@@ -192,7 +206,8 @@ class Dispatcher:
             case Busy():
                 return Outcome.BUSY, "another delivery of this event, or of this order, is running"
             case Done():
-                return Outcome.DUPLICATE, f"already {claim.completion}"
+                other = f" as event {claim.event_id}" if claim.event_id != request.event_id else ""
+                return Outcome.DUPLICATE, f"already {claim.completion}{other}"
             case Stale():
                 latest = datetime.fromtimestamp(claim.latest, UTC)
                 return Outcome.STALE, f"an event of {latest:%Y-%m-%d %H:%M:%S} UTC was handled for this order"

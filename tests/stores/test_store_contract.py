@@ -36,6 +36,15 @@ class Bench:
     def of_order(self, event: str, moment: float) -> ClaimRequest:
         return replace(self.request(event), sequence=Sequence(f"latest/{self.unique}/handler", moment))
 
+    def of_change(self, event: str, *seconds: int, is_synthetic: bool = False) -> ClaimRequest:
+        """Return the request of an event that tells of a change in one of these seconds."""
+        return replace(
+            self.request(event),
+            event_id=event,
+            change_keys=tuple(f"{self.unique}-picked-{second}/handler" for second in seconds),
+            is_synthetic=is_synthetic,
+        )
+
     def held(self, request: ClaimRequest | None = None) -> Claim:
         got = self.store.claim(request or self.request())
         assert isinstance(got, Claim)
@@ -217,6 +226,80 @@ def test_an_order_is_free_again_when_its_dead_holders_lease_ends(bench: Bench) -
     assert bench.store.claim(bench.of_order("e1", 10)) == Stale(20)
     with pytest.raises(ClaimLost, match="ended before its run did"):
         bench.complete(late)
+
+
+@pytest.mark.parametrize("synthetic_first", [False, True])
+def test_a_synthetic_event_and_what_onestock_sent_for_its_change_are_one_run(
+    bench: Bench, *, synthetic_first: bool
+) -> None:
+    first = bench.of_change("e1", 5, is_synthetic=synthetic_first)
+    second = bench.of_change("e2", 5, is_synthetic=not synthetic_first)
+
+    claim = bench.held(first)
+    meanwhile = bench.store.claim(second)
+    bench.complete(claim)
+    then = bench.store.claim(second)
+
+    assert meanwhile == Busy()
+    assert then == Done(Completion.HANDLED)
+    assert isinstance(then, Done)
+    assert then.event_id == "e1"
+
+
+@pytest.mark.parametrize("synthetic_first", [False, True])
+def test_the_dates_of_one_change_may_differ_a_little(bench: Bench, *, synthetic_first: bool) -> None:
+    synthetic = bench.of_change("e1", 5, 4, 6, is_synthetic=True)
+    sent = bench.of_change("e2", 6)
+    first, second = (synthetic, sent) if synthetic_first else (sent, synthetic)
+
+    bench.complete(bench.held(first))
+
+    assert bench.store.claim(second) == Done(Completion.HANDLED)
+    assert isinstance(bench.store.claim(bench.of_change("e3", 7)), Claim)
+
+
+def test_two_events_of_onestock_are_two_runs_even_if_they_tell_of_one_change(bench: Bench) -> None:
+    one, other = bench.of_change("e1", 5), bench.of_change("e2", 5)
+
+    claims = [bench.held(one), bench.held(other)]
+    for claim in claims:
+        bench.complete(claim)
+
+    assert [bench.store.claim(event) for event in (one, other)] == [Done(Completion.HANDLED)] * 2
+
+
+def test_a_synthetic_event_that_failed_leaves_its_change_to_what_onestock_sent(bench: Bench) -> None:
+    bench.store.release(bench.held(bench.of_change("e1", 5, 4, 6, is_synthetic=True)))
+    bench.complete(bench.held(bench.of_change("e2", 4)))
+
+    assert bench.store.claim(bench.of_change("e1", 5, 4, 6, is_synthetic=True)) == Done(Completion.HANDLED)
+
+
+def test_a_late_synthetic_event_cannot_write_once_what_onestock_sent_has_taken_over(bench: Bench) -> None:
+    late = bench.held(bench.of_change("e1", 5, 4, 6, is_synthetic=True))
+    bench.passes(LEASE_SECONDS + 1)
+    bench.held(bench.of_change("e2", 4))
+
+    with pytest.raises(ClaimLost, match="ended before its run did"):
+        bench.complete(late)
+
+    assert bench.store.claim(bench.of_change("e2", 4)) == Busy()
+
+
+def test_of_a_synthetic_event_and_what_onestock_sent_one_runs(bench: Bench) -> None:
+    together = threading.Barrier(8)
+
+    def compete(request: ClaimRequest) -> bool:
+        together.wait()
+        return isinstance(bench.store.claim(request), Claim)
+
+    for race in range(0, 200, 10):
+        sent = bench.of_change(f"sent-{race}", race)
+        synthetic = bench.of_change(f"made-{race}", race, race - 1, race + 1, is_synthetic=True)
+        with ThreadPoolExecutor(8) as pool:
+            won = sum(pool.map(compete, [sent, synthetic] * 4))
+
+        assert won == 1
 
 
 @pytest.mark.parametrize("in_order", [False, True])

@@ -1,5 +1,6 @@
 """One delivery: which handlers run, how often, and what Pub/Sub is told."""
 
+import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +250,60 @@ def test_concurrent_events_of_an_order_leave_the_latest_last(shelf: Shelf) -> No
 
     assert seen == sorted(seen)
     assert seen[-1] == 199
+
+
+def told(state: str, date: int, *, event_id: str, is_synthetic: bool = False, **more: object) -> Delivery:
+    body = json.dumps({"order_id": "A-1", "new_state": state, "date": date, **more}).encode()
+    return replace(DELIVERY, event_id=event_id, body=body, is_synthetic=is_synthetic)
+
+
+@pytest.mark.parametrize("synthetic_first", [False, True])
+def test_a_synthetic_event_does_not_double_one_that_arrived(
+    dispatcher: Dispatcher, business: Business, *, synthetic_first: bool
+) -> None:
+    sent = told("removed", 20, event_id="sent")
+    made = told("removed", 21, event_id="made", is_synthetic=True)
+
+    outcomes = [dispatcher.dispatch(delivery) for delivery in ((made, sent) if synthetic_first else (sent, made))]
+
+    reasons = [run.reason for run in outcomes[1][1]]
+    assert [outcome for outcome, _ in outcomes] == [Outcome.HANDLED, Outcome.DUPLICATE]
+    assert reasons == [f"already handled as event {'made' if synthetic_first else 'sent'}"] * 2
+    assert business.runs == ["first", "second"]
+
+
+def test_a_synthetic_event_runs_only_the_handler_that_has_not_succeeded(
+    dispatcher: Dispatcher, business: Business
+) -> None:
+    business.problem = Retry("later")
+    dispatcher.dispatch(told("removed", 20, event_id="sent"))
+    business.problem = None
+
+    outcome = dispatcher.dispatch(told("removed", 20, event_id="made", is_synthetic=True))[0]
+
+    assert outcome is Outcome.HANDLED
+    assert business.runs == ["first", "second", "second"]
+
+
+def test_an_order_that_came_back_to_a_state_is_handled_again(dispatcher: Dispatcher, business: Business) -> None:
+    arrived = [told("held", 20, event_id="e1"), told("picking", 30, event_id="e2")]
+    lost = told("held", 40, event_id="made", is_synthetic=True)
+
+    outcomes = [dispatcher.dispatch(delivery)[0] for delivery in [*arrived, lost, lost]]
+
+    assert outcomes == [Outcome.HANDLED] * 3 + [Outcome.DUPLICATE]
+    assert business.runs == ["first", "second"] * 3
+
+
+def test_events_of_one_change_that_onestock_sent_with_different_bodies_are_all_handled(
+    dispatcher: Dispatcher, business: Business
+) -> None:
+    events = [told("held", 20, event_id=f"e{part}", part=part) for part in range(3)]
+
+    outcomes = [dispatcher.dispatch(delivery)[0] for delivery in events * 2]
+
+    assert outcomes == [Outcome.HANDLED] * 3 + [Outcome.DUPLICATE] * 3
+    assert business.runs == ["first", "second"] * 3
 
 
 @pytest.mark.parametrize(("seconds_apart", "outcome"), [(3_500, Outcome.DUPLICATE), (3_700, Outcome.HANDLED)])

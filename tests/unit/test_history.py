@@ -38,6 +38,10 @@ def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
         ([webhook(), delivery("timed_out"), delivery("handled", 3)], Verdict.HANDLED),
         ([webhook(), delivery("handled"), delivery("duplicate", 3)], Verdict.HANDLED),
         ([webhook(), delivery("handled"), webhook("published", 3)], Verdict.HANDLED),
+        ([webhook(), delivery("duplicate")], Verdict.HANDLED_BEFORE),
+        ([delivery("duplicate", synthetic=True)], Verdict.HANDLED_BEFORE),
+        ([delivery("retry", synthetic=True), delivery("handled", 3, synthetic=True)], Verdict.HANDLED),
+        ([webhook(), delivery("retry"), delivery("duplicate", 3)], Verdict.HANDLED_BEFORE),
         ([webhook(), delivery("unhandled")], Verdict.UNHANDLED),
         ([webhook(), delivery("quarantined")], Verdict.DEAD_LETTER),
         ([webhook(), delivery("quarantined"), delivery("handled", 3, generation=9)], Verdict.HANDLED),
@@ -60,6 +64,18 @@ def test_the_steps_are_in_the_order_of_time_whatever_the_order_of_the_lines() ->
     assert [(step.name, step.text) for step in steps] == [
         ("received", "published as message m1; answered 202 in 3.5 ms"),
         ("delivered", "message m1, attempt 1: retry, answered 204; refund retry (closed)"),
+    ]
+
+
+def test_a_synthetic_event_is_told_from_what_onestock_sent() -> None:
+    runs = [{"name": "refund", "outcome": "duplicate", "reason": f"already handled as event {'cd' * 32}"}]
+
+    steps = histories(read_entries(printed(delivery("duplicate", synthetic=True, handlers=runs))), event_id=EVENT)[
+        0
+    ].steps
+
+    assert [(step.name, step.text) for step in steps] == [
+        ("caught up", f"message m1: duplicate, answered 204; refund duplicate (already handled as event {'cd' * 32})")
     ]
 
 
