@@ -19,9 +19,12 @@ try:
 
         ReceiverSettings.from_environ(os.environ)
     else:
+        from relay.settings.onestock import OneStockSettings
         from relay.settings.worker import WorkerSettings
 
-        WorkerSettings.from_environ(os.environ)
+        worker = WorkerSettings.from_environ(os.environ)
+        if (api := OneStockSettings.if_set(os.environ)) is not None:
+            api.check_fits(handler_budget_seconds=worker.handler_budget_seconds)
 except ConfigurationError as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(2) from None

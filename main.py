@@ -16,6 +16,7 @@ from relay.errors import ConfigurationError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from relay.onestock import OneStock
     from relay.receiver.record import Recorder
     from relay.settings.receiver import ReceiverSettings
     from relay.settings.worker import WorkerSettings
@@ -73,7 +74,8 @@ def worker() -> "Flask":
     settings = WorkerSettings.from_environ(os.environ)
     log.configure(project=settings.project, service="worker")
     handlers = import_module(settings.handlers_package)
-    registry = Registry.collect(handlers, services=handlers.services())
+    onestock, missing = _onestock(settings)
+    registry = Registry.collect(handlers, services=[*onestock, *handlers.services()], not_configured=missing)
     publisher = GroupCommitPublisher(publish_rpc(settings.dead_letter_topic_path), max_waiting=1_000)
     limits = Limits(
         budget_seconds=settings.handler_budget_seconds,
@@ -104,6 +106,18 @@ def _recorder(settings: "ReceiverSettings") -> "Recorder | None":
     from relay.receiver.record import Recorder
 
     return Recorder(settings.hash_key_bytes, until=settings.record_until, now=time.time)
+
+
+def _onestock(settings: "WorkerSettings") -> "tuple[list[OneStock], dict[type, str]]":
+    """Return the client for handlers, or what to set for having one."""
+    from relay.onestock import OneStock
+    from relay.settings.onestock import OneStockSettings
+
+    api = OneStockSettings.if_set(os.environ)
+    if api is None:
+        return [], {OneStock: "set ONESTOCK_API_URL, ONESTOCK_SITE_ID, ONESTOCK_USER_ID and ONESTOCK_PASSWORD"}
+    api.check_fits(handler_budget_seconds=settings.handler_budget_seconds)
+    return [OneStock.connected(api)], {}
 
 
 def _store(settings: "WorkerSettings") -> "Store":

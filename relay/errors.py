@@ -14,6 +14,12 @@
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
     |- UnreadableContent        no handler can ever read this event: it goes to quarantine
     |- StoreError               the idempotency store cannot answer: 503, no handler ran
+    |- OneStockError            a call to OneStock's API failed; in a handler: 503 unless the handler catches it
+    |  |- OneStockUnavailable   no answer, too many requests, or OneStock's own error: later may help
+    |  |- OneStockUnreadable    the answer is not what is documented
+    |  `- OneStockRefused       OneStock will not do this
+    |     |- OneStockNotFound      there is no such thing
+    |     `- OneStockLoginRefused  site, user or password is wrong
     `- ClaimLost                our lease ended and another delivery took over: write nothing
 
 `Retry` and `Reject` are not here: handlers raise them (relay.registry).
@@ -87,3 +93,66 @@ class StoreError(RelayError):
 
 class ClaimLost(RelayError):
     """Our lease on a handler run ended and another delivery took it over; only that one may write."""
+
+
+class OneStockError(RelayError):
+    """A call to OneStock's API failed. The text says what was asked, what came back and the Request-Id, no secret.
+
+    `status` is None where no answer came. `is_worth_retrying` says whether the same call may succeed later.
+    """
+
+    is_worth_retrying = False
+
+    def __init__(self, asked: str, came_back: str, *, status: int | None = None, request_id: str | None = None) -> None:
+        super().__init__(asked, came_back)
+        self.asked = asked
+        self.came_back = came_back
+        self.status = status
+        self.request_id = request_id
+        self.attempts = 1
+
+    def __str__(self) -> str:
+        text = f"OneStock, {self.asked}: {self.came_back}"
+        if self.request_id:
+            text += f" (Request-Id {self.request_id})"
+        return f"{text}, after {self.attempts} attempts" if self.attempts > 1 else text
+
+
+class OneStockUnavailable(OneStockError):
+    """OneStock can mend it, or time: no answer within the budget, 429, or a 5xx."""
+
+    is_worth_retrying = True
+
+    def __init__(
+        self,
+        asked: str,
+        came_back: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        may_have_happened: bool = True,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(asked, came_back, status=status, request_id=request_id)
+        self.may_have_happened = may_have_happened
+        """Whether OneStock may have done what was asked all the same."""
+        self.retry_after_seconds = retry_after_seconds
+        """How long OneStock asks us to wait."""
+
+
+class OneStockUnreadable(OneStockError):
+    """The answer is not JSON, or not of the shape that is documented: something on the way, or a changed API."""
+
+    is_worth_retrying = True
+
+
+class OneStockRefused(OneStockError):
+    """Whoever asked can mend it: OneStock answered 4xx. The same call will be refused again."""
+
+
+class OneStockNotFound(OneStockRefused):
+    """There is no order, parcel or webhook of this id."""
+
+
+class OneStockLoginRefused(OneStockRefused):
+    """The operator can mend it: ONESTOCK_SITE_ID, ONESTOCK_USER_ID or ONESTOCK_PASSWORD is wrong."""

@@ -95,19 +95,27 @@ class Registry:
                 )
 
     @classmethod
-    def collect(cls, package: ModuleType, services: Iterable[object] = ()) -> Self:
+    def collect(
+        cls, package: ModuleType, services: Iterable[object] = (), *, not_configured: Mapping[type, str] | None = None
+    ) -> Self:
         """Return the registry of the marked functions in the modules of `package`.
 
-        `services` are the objects that handlers may ask for by type. Raises HandlerError, naming file, line and
-        what to do, for each kind of function that could never run.
+        `services` are the objects that handlers may ask for by type; `not_configured` says for a type that would be
+        on offer what to set. Raises HandlerError, naming file, line and what to do, for each kind of function that
+        could never run.
         """
-        return cls.of(*_marked_functions(package), services=services)
+        return cls.of(*_marked_functions(package), services=services, not_configured=not_configured)
 
     @classmethod
-    def of(cls, *functions: Callable[..., None], services: Iterable[object] = ()) -> Self:
+    def of(
+        cls,
+        *functions: Callable[..., None],
+        services: Iterable[object] = (),
+        not_configured: Mapping[type, str] | None = None,
+    ) -> Self:
         """Return the registry of these marked functions. Raises HandlerError as `collect` does."""
-        by_type = {type(service): service for service in services}
-        return cls(_check(function, by_type) for function in functions)
+        offer = _Offer({type(service): service for service in services}, not_configured or {})
+        return cls(_check(function, offer) for function in functions)
 
     def for_event_type(self, event_type: str) -> tuple[Handler, ...]:
         """Return the handlers to run for an event, in the order of their modules and lines."""
@@ -123,6 +131,14 @@ class Registry:
         catching_all = len(self.for_event_type(ANY_EVENT_TYPE))
         named = {event_type for handler in self.handlers for event_type in handler.event_types} - {ANY_EVENT_TYPE}
         return max((len(self.for_event_type(event_type)) for event_type in named), default=catching_all)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What handlers may ask for by type."""
+
+    services: Mapping[type, object]
+    not_configured: Mapping[type, str]
 
 
 def suggestion_for(event_type: str) -> str:
@@ -150,7 +166,7 @@ def _import(name: str) -> ModuleType:
         raise HandlerError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _check(function: Callable[..., None], services: Mapping[type, object]) -> Handler:
+def _check(function: Callable[..., None], offer: _Offer) -> Handler:
     mark = getattr(function, _MARK, None)
     location = _location_of(function)
     if not isinstance(mark, _Mark):
@@ -162,7 +178,7 @@ def _check(function: Callable[..., None], services: Mapping[type, object]) -> Ha
         raise HandlerError(f"{location}: is async; calling it would run nothing. Write 'def' and call what you need")
     if inspect.isgeneratorfunction(function):
         raise HandlerError(f"{location}: is a generator; calling it would run nothing. Take out the 'yield'")
-    model, injected = _check_parameters(function, services, location)
+    model, injected = _check_parameters(function, offer, location)
     _check_model_fits(model, mark, location)
     run = partial(function, **injected) if injected else function
     name = mark.name or f"{function.__module__}.{function.__qualname__}"
@@ -187,7 +203,7 @@ def _check_event_types(mark: _Mark, location: str) -> None:
 
 
 def _check_parameters(
-    function: Callable[..., None], services: Mapping[type, object], location: str
+    function: Callable[..., None], offer: _Offer, location: str
 ) -> tuple[type[Event], dict[str, object]]:
     """Return the model of the first parameter, and the service for each further one."""
     try:
@@ -202,20 +218,21 @@ def _check_parameters(
     if not (inspect.isclass(model) and issubclass(model, Event)):
         found = "none" if model is None else repr(model)
         raise HandlerError(f"{location}: annotate {first.name!r} with Event or one of its models; found {found}")
-    injected = {parameter.name: _service_for(parameter, annotations, services, location) for parameter in further}
+    injected = {parameter.name: _service_for(parameter, annotations, offer, location) for parameter in further}
     return model, injected
 
 
-def _service_for(
-    parameter: inspect.Parameter, annotations: Mapping[str, Any], services: Mapping[type, object], location: str
-) -> object:
+def _service_for(parameter: inspect.Parameter, annotations: Mapping[str, Any], offer: _Offer, location: str) -> object:
     wanted = annotations.get(parameter.name)
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
         raise HandlerError(f"{location}: {parameter} cannot be filled; name each parameter and give it a type")
-    for provided, service in services.items():
+    for provided, service in offer.services.items():
         if wanted is provided:
             return service
-    offered = ", ".join(sorted(provided.__name__ for provided in services)) or "none"
+    for unset, what_to_do in offer.not_configured.items():
+        if wanted is unset:
+            raise HandlerError(f"{location}: asks for {unset.__name__}, which is not configured; {what_to_do}")
+    offered = ", ".join(sorted(provided.__name__ for provided in offer.services)) or "none"
     raise HandlerError(
         f"{location}: nothing provides the parameter {parameter.name!r} ({wanted}); services on offer: {offered}. "
         "Offer it in handlers/__init__.py: def services(): return [...]"

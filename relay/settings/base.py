@@ -36,22 +36,11 @@ def _resource_name(value: Any) -> Any:
 ResourceName = Annotated[str, BeforeValidator(_resource_name)]
 
 
-class Settings(BaseModel):
-    """What everybody reads who speaks to Pub/Sub."""
+class FromEnviron(BaseModel):
+    """Settings that are read from environment variables."""
 
     # hide_input: a validation error would otherwise print the value, which may be a secret.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    project: str = Field(
-        alias="GOOGLE_CLOUD_PROJECT",
-        min_length=1,
-        description="The Google Cloud project that holds topic and services.",
-    )
-    emulator_host: str | None = Field(
-        default=None,
-        alias="PUBSUB_EMULATOR_HOST",
-        description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",
-    )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -63,6 +52,21 @@ class Settings(BaseModel):
             return cls.model_validate({name: value for name, value in environ.items() if value.strip()})
         except ValidationError as error:
             raise ConfigurationError(_problems_of(error)) from None
+
+
+class Settings(FromEnviron):
+    """What everybody reads who speaks to Pub/Sub."""
+
+    project: str = Field(
+        alias="GOOGLE_CLOUD_PROJECT",
+        min_length=1,
+        description="The Google Cloud project that holds topic and services.",
+    )
+    emulator_host: str | None = Field(
+        default=None,
+        alias="PUBSUB_EMULATOR_HOST",
+        description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",
+    )
 
 
 class ServiceSettings(Settings):

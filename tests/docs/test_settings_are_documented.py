@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import ConfigurationError
+from relay.settings.onestock import OneStockSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.tools import ToolSettings
 from relay.settings.worker import WorkerSettings
@@ -21,7 +22,7 @@ def example() -> dict[str, str]:
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
-    models = (ReceiverSettings, WorkerSettings, ToolSettings)
+    models = (ReceiverSettings, WorkerSettings, ToolSettings, OneStockSettings)
     fields = [field for model in models for field in model.model_fields.values()]
 
     assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields}
@@ -30,11 +31,13 @@ def test_the_example_lists_every_setting_and_no_other() -> None:
 def test_the_example_shows_the_defaults_and_starts_both_services() -> None:
     shown = example()
     needed = {"GOOGLE_CLOUD_PROJECT", "PUBSUB_TOPIC", "ONESTOCK_HASH_KEYS", "PUBSUB_DEAD_LETTER_TOPIC"}
+    api = {"ONESTOCK_API_URL", "ONESTOCK_SITE_ID", "ONESTOCK_USER_ID", "ONESTOCK_PASSWORD"}
     oidc = {"PUSH_AUTH", "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"}
-    minimal = {name: shown[name] for name in needed | oidc}
+    minimal = {name: shown[name] for name in needed | oidc | api}
 
     assert ReceiverSettings.from_environ(shown) == ReceiverSettings.from_environ(minimal)
     assert WorkerSettings.from_environ(shown) == WorkerSettings.from_environ(minimal)
+    assert OneStockSettings.from_environ(shown) == OneStockSettings.from_environ(minimal)
 
 
 def test_every_wrong_setting_is_named_and_no_secret_shown() -> None:

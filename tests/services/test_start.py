@@ -15,6 +15,12 @@ GOOD = {
     "ONESTOCK_HASH_KEYS": "a-test-key",
     "PUSH_AUTH": "off",
 }
+API = {
+    "ONESTOCK_API_URL": "https://api.example.com",
+    "ONESTOCK_SITE_ID": "test-site",
+    "ONESTOCK_USER_ID": "test-user",
+    "ONESTOCK_PASSWORD": "a-test-key",
+}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,10 @@ GOOD = {
         ("worker", {"PUSH_AUTH": ""}, "PUSH_AUTH"),
         ("worker", {"PUSH_AUTH": "oidc"}, "PUSH_AUDIENCE"),
         ("worker", {"LEASE_SECONDS": "60"}, "LEASE_SECONDS"),
+        ("worker", {**API, "ONESTOCK_PASSWORD": ""}, "ONESTOCK_PASSWORD"),
+        ("worker", {**API, "ONESTOCK_API_URL": "http://a-test-key@api.example.com"}, "ONESTOCK_API_URL"),
+        ("worker", {**API, "ONESTOCK_API_VERSIONS": "basket=v2"}, "ONESTOCK_API_VERSIONS"),
+        ("worker", {**API, "ONESTOCK_API_BUDGET_SECONDS": "60"}, "ONESTOCK_API_BUDGET_SECONDS"),
     ],
 )
 def test_a_wrong_setting_is_one_line_on_stderr(service: str, wrong: dict[str, str], named: str) -> None:

@@ -125,3 +125,10 @@ def test_a_field_that_would_hide_the_events_own_is_refused() -> None:
         pytest.warns(UserWarning, match="shadows"),
     ):
         type("Shadowing", (Event,), {"__annotations__": {"event_id": str}})
+
+
+def test_a_service_that_is_not_configured_says_what_to_set() -> None:
+    handler = on("x")(with_a_shop)
+
+    with pytest.raises(HandlerError, match="with_a_shop: asks for Shop, which is not configured; set SHOP_URL"):
+        Registry.of(handler, not_configured={Shop: "set SHOP_URL"})

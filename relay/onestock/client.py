@@ -1,0 +1,209 @@
+"""OneStock's API as typed calls: the object that handlers and commands ask. `relay.onestock.api` makes each call.
+
+Every method raises the OneStockError of `relay.errors` that fits. A handler that lets one escape is run again later by
+Pub/Sub; it may catch OneStockNotFound, say, to `Reject` an event about an order that does not exist.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from relay.errors import OneStockRefused, OneStockUnreadable
+from relay.onestock.api import Api, Call, path_of
+from relay.onestock.http import PooledExchange
+from relay.onestock.models import LineItemGroup, Order, Parcel, StateChange, Webhook
+from relay.settings.onestock import OneStockSettings
+
+ORDER_FIELDS = (
+    "id",
+    "types",
+    "date",
+    "last_update",
+    "sales_channel",
+    "state",
+    "information",
+    "customer",
+    "delivery",
+    "pricing_details",
+    "order_items",
+    "line_item_groups",
+    "parcels",
+)
+"""What `get_order` asks for where nothing else is said: the fields that integrators use."""
+SEARCH_FIELDS = ("id", "state", "date", "last_update")
+PAGE_SIZE = 50
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class OneStock:
+    """Calls OneStock as the user of the settings. Safe for any number of threads: make one for a process."""
+
+    def __init__(self, settings: OneStockSettings, api: Api, *, close: Callable[[], None] = lambda: None) -> None:
+        """`close` frees what `api` holds. `OneStock.connected` puts it all together."""
+        self._settings = settings
+        self._api = api
+        self.close = close
+
+    @classmethod
+    def connected(cls, settings: OneStockSettings) -> Self:
+        """Return a client with connections of its own. Nothing is sent before the first call."""
+        exchange = PooledExchange()
+        return cls(settings, Api(settings, exchange), close=exchange.close)
+
+    def get_order(self, order_id: str, *, fields: Sequence[str] = ORDER_FIELDS) -> Order:
+        """Return an order as it is now. Of `fields` that OneStock does not give, the order has none."""
+        call = self._get("orders", f"orders/{_segment(order_id)}", {"fields": list(fields)})
+        return _read(Order, _unwrapped(self._api.call(call), "order"), call)
+
+    def search_orders(
+        self,
+        *,
+        state: str | None = None,
+        from_date: float | None = None,
+        to_date: float | None = None,
+        pattern: str | None = None,
+        fields: Sequence[str] = SEARCH_FIELDS,
+        start: int = 0,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Order]:
+        """Yield the orders that fit, page by page, without the first `start` of them.
+
+        The dates are in Unix seconds; whether OneStock compares them with an order's `date` or its `last_update` is
+        open, and so are the sequence of the orders and whether `fields` is heeded. An order that changes meanwhile
+        may come twice or not at all: ask again from a little earlier.
+        """
+        content: dict[str, Any] = {"fields": list(fields)}
+        content |= {"filter": {"state": state}} if state else {}
+        content |= {"from_date": int(from_date)} if from_date is not None else {}
+        content |= {"to_date": int(to_date)} if to_date is not None else {}
+        content |= {"pattern": pattern} if pattern else {}
+        seen: set[str] = set()
+        for page, call in self._pages("search_orders", "search_orders", "orders", content, start, page_size):
+            orders = [_read(Order, item, call) for item in page]
+            new = [order for order in orders if order.id not in seen]
+            _check_progress(call, new, page, page_size)
+            yield from new
+            seen.update(order.id for order in new)
+
+    def get_history(self, order_id: str, *, page_size: int = PAGE_SIZE) -> Iterator[StateChange]:
+        """Yield an order's changes of state, in OneStock's sequence."""
+        content = {"order_id": order_id}
+        before: list[Any] = []
+        for page, call in self._pages("history", "history", "history", content, 0, page_size):
+            _check_progress(call, [] if page == before else page, page, page_size)
+            yield from (_read(StateChange, item, call) for item in ([] if page == before else page))
+            before = page
+
+    def get_parcel(self, parcel_id: str) -> Parcel:
+        """Return a parcel with its shipment."""
+        call = self._get("parcels", f"parcels/{_segment(parcel_id)}", {})
+        return _read(Parcel, _unwrapped(self._api.call(call), "parcel"), call)
+
+    def get_line_item_groups(self, order_id: str) -> tuple[LineItemGroup, ...]:
+        """Return the groups of an order's items; none for an order that does not exist."""
+        call = self._get("line_item_groups", "line_item_groups", {"filter": {"order_id": order_id}})
+        groups = _list_in(self._api.call(call), "line_item_groups", call)
+        return tuple(_read(LineItemGroup, group, call) for group in groups)
+
+    def list_webhooks(self) -> tuple[Webhook, ...]:
+        """Return all webhooks of the site, also those that are not ours."""
+        call = self._get("webhooks", "webhooks", {})
+        return tuple(_read(Webhook, webhook, call) for webhook in _list_in(self._api.call(call), "webhooks", call))
+
+    def get_webhook(self, webhook_id: str) -> Webhook:
+        """Return one webhook."""
+        call = self._get("webhooks", f"webhooks/{_segment(webhook_id)}", {})
+        return _read(Webhook, _unwrapped(self._api.call(call), "webhook"), call)
+
+    def create_webhook(self, event_type: str, url: str, *, hash_key: SecretStr, status: str = "enabled") -> str | None:
+        """Make a webhook that sends the events of one type to `url`; return its id where OneStock's answer has it.
+
+        Never repeated once OneStock may have got it, since each makes a webhook more: after OneStockUnavailable,
+        look at `list_webhooks`.
+        """
+        webhook = {
+            "hash_key": hash_key.get_secret_value(),
+            "http_method": "POST",
+            "status": status,
+            "topics": [event_type],
+            "url": url,
+        }
+        call = Call(
+            method="POST",
+            path=path_of(self._settings, "change_webhooks", "webhooks"),
+            content={"webhook": webhook},
+            is_repeatable=False,
+            secrets=(hash_key,),
+        )
+        answer = _unwrapped(self._api.call(call), "webhook")
+        id_ = answer.get("id") if isinstance(answer, dict) else None
+        return None if id_ is None else str(id_)
+
+    def set_webhook_status(self, webhook_id: str, status: str) -> None:
+        """Set a webhook to `enabled`, `paused` or `disabled`. A disabled one loses what happens meanwhile."""
+        path = path_of(self._settings, "change_webhooks", f"webhooks/{_segment(webhook_id)}/status")
+        self._api.call(Call(method="PATCH", path=path, content={"status": status}))
+
+    def _get(self, name: str, path: str, content: Mapping[str, Any]) -> Call:
+        return Call(method="GET", path=path_of(self._settings, name, path), content=content)
+
+    def _pages(
+        self, name: str, key: str, content_key: str, content: Mapping[str, Any], start: int, page_size: int
+    ) -> Iterator[tuple[list[Any], Call]]:
+        """Yield pages until one is empty. That a page may be asked for by its start, or after the last item, is likely.
+
+        Some of OneStock's lists heed `start`; others answer with `search_after`, which then leads to the next page.
+        """
+        pagination: dict[str, Any] = {"limit": page_size, "start": start}
+        while True:
+            call = self._get(name, key, {**content, "pagination": pagination})
+            answer = self._api.call(call)
+            page = _list_in(answer, content_key, call)
+            if not page:
+                return
+            yield page, call
+            told = answer.get("pagination") if isinstance(answer, dict) else None
+            after = told.get("search_after") if isinstance(told, dict) else None
+            start += len(page)
+            pagination = {"limit": page_size, "search_after": after} if after else {"limit": page_size, "start": start}
+
+
+def _segment(id_: str) -> str:
+    """Return an id as one segment of a path; whatever it holds, it cannot lead to another path."""
+    if id_ in ("", ".", ".."):
+        raise OneStockRefused("a call by id", f"{id_!r} cannot be an id")
+    return quote(id_, safe="")
+
+
+def _unwrapped(content: Any, name: str) -> Any:
+    """Return the object itself: OneStock sends it bare, or in an object under its name."""
+    if isinstance(content, dict) and isinstance(content.get(name), dict) and "id" not in content:
+        return content[name]
+    return content
+
+
+def _list_in(content: Any, name: str, call: Call) -> list[Any]:
+    found = content.get(name) if isinstance(content, dict) else content
+    if not isinstance(found, list):
+        raise OneStockUnreadable(str(call), f"the answer holds no list {name!r}")
+    return found
+
+
+def _check_progress(call: Call, new: Sequence[Any], page: Sequence[Any], page_size: int) -> None:
+    """Fail rather than go round for ever, or end early as if that were all."""
+    if not new and len(page) >= page_size:
+        raise OneStockUnreadable(str(call), "the pages repeat themselves: what comes after them cannot be had")
+
+
+def _read(model: type[M], content: Any, call: Call) -> M:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        places = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems
+        )
+        raise OneStockUnreadable(str(call), f"does not fit {model.__name__}: {places}") from None
