@@ -67,6 +67,6 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn pass
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
-    """Take what was imported out of the garbage collector's sight: looking through it would stop a webhook for 40 ms."""
+    """Keep the garbage collector from looking through all that was imported: that would hold a webhook up for 40 ms."""
     gc.collect()
     gc.freeze()
