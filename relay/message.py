@@ -115,7 +115,8 @@ class Message:
         Data that cannot be decompressed, or exceeds `max_body_bytes` when it is, makes a delivery with `damage`.
         """
         body, damage = self._restore_body(max_body_bytes)
-        routing = _read_routing(body)
+        names_both = bool(self.attributes.get("event_type") and self.ordering_key)
+        routing = _NO_ROUTING if names_both else _read_routing(body)
         event_type = self.attributes.get("event_type") or routing.topic
         return Delivery(
             event_id=self.event_id or event_id_of(event_type, body),

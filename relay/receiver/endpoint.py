@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from relay.errors import BodyIncomplete, BodyTooLarge
 from relay.message import is_event_type
 from relay.receiver.webhook import STATUS, Outcome, Relay, Webhook
+from relay.request_body import read_body
 from relay.trace import Trace
 
 PATH = "/webhooks/onestock"
@@ -56,28 +56,13 @@ class WebhookEndpoint:
             started=time.monotonic(),
         )
         try:
-            outcome = self._relay.relay(webhook, lambda: self._read_body(environ))
+            outcome = self._relay.relay(webhook, lambda: read_body(environ, max_bytes=self._max_body_bytes))
         except Exception:
             # Unknown means retry: what nobody foresaw is logged, and OneStock sends the webhook again.
             fields = {"line": "webhook", "outcome": "unexpected", "status": HTTPStatus.SERVICE_UNAVAILABLE}
             logger.exception("Unexpected error in %s; answered 503", path, extra={"json_fields": fields})
             outcome = Outcome.NOT_PUBLISHED
         return _answer(webhook, outcome, start_response)
-
-    def _read_body(self, environ: WSGIEnvironment) -> bytes:
-        """Return the body. One byte more than allowed is read of a chunked one, so that it is seen to exceed."""
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > self._max_body_bytes:
-            raise BodyTooLarge(f"the body has {length} bytes, MAX_BODY_BYTES allows {self._max_body_bytes}")
-        try:
-            body: bytes = environ["wsgi.input"].read(self._max_body_bytes + 1)
-        except (OSError, ValueError) as error:
-            raise BodyIncomplete(f"the body broke off: {type(error).__name__}") from error
-        if len(body) > self._max_body_bytes:
-            raise BodyTooLarge(f"the body has more than the {self._max_body_bytes} bytes that MAX_BODY_BYTES allows")
-        if len(body) < length:
-            raise BodyIncomplete(f"the body broke off after {len(body)} of {length} bytes")
-        return body
 
 
 def _event_type_of(path: str) -> str | None:

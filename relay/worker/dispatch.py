@@ -6,10 +6,8 @@ done. Until then the claim keeps a second run away.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +19,7 @@ from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, Publish
 from relay.events import Delivery, moment_of, read_content
 from relay.registry import Handler, Registry, Reject, Retry
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
+from relay.worker.budget import BudgetRunner, NoVerdict, OverBudget
 
 _READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
 _FIRST_PAUSE_SECONDS = 0.1
@@ -115,6 +114,7 @@ class Dispatcher:
         self._dead_letters = dead_letters
         self._limits = limits
         self._clock = clock
+        self._runner: BudgetRunner[tuple[Outcome, str | None]] = BudgetRunner()
 
     def dispatch(self, delivery: Delivery) -> tuple[Outcome, list[Run]]:
         """Return how the delivery ended: the worst of its handlers' ends, and each of them."""
@@ -132,19 +132,17 @@ class Dispatcher:
         return self._within_budget(handler.name, lambda: self._claim_and_run(handler, delivery, content))
 
     def _within_budget(self, name: str, attempt: Callable[[], tuple[Outcome, str | None]]) -> Run:
-        """Run `attempt` in a thread, and leave the thread to itself when the budget is used up."""
-        ends: list[tuple[Outcome, str | None]] = []
-        context = copy_context()
+        """Run `attempt`, and leave it to itself when the budget is used up."""
         started = self._clock()
-        thread = threading.Thread(target=lambda: ends.append(context.run(attempt)), name=name, daemon=True)
-        thread.start()
-        thread.join(self._limits.budget_seconds)
-        elapsed = self._clock() - started
-        if not ends and thread.is_alive():
-            reason = f"still running after its budget of {self._limits.budget_seconds:g} s"
-            return Run(handler=name, outcome=Outcome.TIMED_OUT, latency_seconds=elapsed, reason=reason)
-        outcome, reason_or_none = ends[0] if ends else (Outcome.FAILED, "the run ended without a verdict")
-        return Run(handler=name, outcome=outcome, latency_seconds=elapsed, reason=reason_or_none)
+        budget_seconds = self._limits.budget_seconds
+        reason: str | None
+        try:
+            outcome, reason = self._runner.run(attempt, budget_seconds=budget_seconds)
+        except OverBudget:
+            outcome, reason = Outcome.TIMED_OUT, f"still running after its budget of {budget_seconds:g} s"
+        except NoVerdict as error:
+            outcome, reason = Outcome.FAILED, f"the run ended without a verdict: {error.__cause__!r}"
+        return Run(handler=name, outcome=outcome, latency_seconds=self._clock() - started, reason=reason)
 
     def _claim_and_run(
         self, handler: Handler, delivery: Delivery, content: dict[str, Any]
