@@ -5,6 +5,7 @@ Pub/Sub; it may catch OneStockNotFound, say, to `Reject` an event about an order
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -33,7 +34,8 @@ ORDER_FIELDS = (
 )
 """What `get_order` asks for where nothing else is said: the fields that integrators use."""
 SEARCH_FIELDS = ("id", "state", "date", "last_update")
-PAGE_SIZE = 50
+PAGE_SIZE = 50  # As many orders as OneStock gives at once (likely).
+HISTORY_PAGE_SIZE = 100  # The same, of entries.
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,36 +68,48 @@ class OneStock:
         to_date: float | None = None,
         pattern: str | None = None,
         fields: Sequence[str] = SEARCH_FIELDS,
-        start: int = 0,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[Order]:
-        """Yield the orders that fit, page by page, without the first `start` of them.
+        """Yield the orders that fit, page by page; a page is fetched when its first order is asked for.
 
-        The dates are in Unix seconds; whether OneStock compares them with an order's `date` or its `last_update` is
-        open, and so are the sequence of the orders and whether `fields` is heeded. An order that changes meanwhile
-        may come twice or not at all: ask again from a little earlier.
+        The dates are in Unix seconds and mean the date of the order (likely, not its last update). In which sequence
+        the orders come is open, and so is whether `fields` is heeded. Raises OneStockUnreadable if the pages repeat
+        themselves: that `start` is the last order's id is likely, too.
         """
         content: dict[str, Any] = {"fields": list(fields)}
         content |= {"filter": {"state": state}} if state else {}
-        content |= {"from_date": int(from_date)} if from_date is not None else {}
-        content |= {"to_date": int(to_date)} if to_date is not None else {}
+        content |= {"from_date": self._date(from_date)} if from_date is not None else {}
+        content |= {"to_date": self._date(to_date)} if to_date is not None else {}
         content |= {"pattern": pattern} if pattern else {}
+        pagination: Mapping[str, Any] = {"limit": page_size}
         seen: set[str] = set()
-        for page, call in self._pages("search_orders", "search_orders", "orders", content, start, page_size):
-            orders = [_read(Order, item, call) for item in page]
-            new = [order for order in orders if order.id not in seen]
-            _check_progress(call, new, page, page_size)
+        while True:
+            call = self._get("search_orders", "search_orders", {**content, "pagination": pagination})
+            answer = self._api.call(call)
+            page = [_read(Order, item, call) for item in _list_in(answer, "orders", call)]
+            new = [order for order in page if order.id not in seen]
+            if not new:
+                _check_is_all(call, page, page_size)
+                return
             yield from new
             seen.update(order.id for order in new)
+            pagination = {"limit": page_size, **_place_in(answer, start=page[-1].id)}
 
-    def get_history(self, order_id: str, *, page_size: int = PAGE_SIZE) -> Iterator[StateChange]:
-        """Yield an order's changes of state, in OneStock's sequence."""
-        content = {"order_id": order_id}
+    def get_history(self, order_id: str, *, page_size: int = HISTORY_PAGE_SIZE) -> Iterator[StateChange]:
+        """Yield the entries of an order's history, in OneStock's sequence: not all need be changes of its state."""
+        pagination: Mapping[str, Any] = {"limit": page_size}
         before: list[Any] = []
-        for page, call in self._pages("history", "history", "history", content, 0, page_size):
-            _check_progress(call, [] if page == before else page, page, page_size)
-            yield from (_read(StateChange, item, call) for item in ([] if page == before else page))
-            before = page
+        count = 0
+        while True:
+            call = self._get("history", "history", {"order_id": order_id, "pagination": pagination})
+            answer = self._api.call(call)
+            page = _list_in(answer, "history", call)
+            if not page or page == before:
+                _check_is_all(call, page, page_size)
+                return
+            yield from (_read(StateChange, item, call) for item in page)
+            before, count = page, count + len(page)
+            pagination = {"limit": page_size, **_place_in(answer, start=count)}
 
     def get_parcel(self, parcel_id: str) -> Parcel:
         """Return a parcel with its shipment."""
@@ -150,25 +164,10 @@ class OneStock:
     def _get(self, name: str, path: str, content: Mapping[str, Any]) -> Call:
         return Call(method="GET", path=path_of(self._settings, name, path), content=content)
 
-    def _pages(
-        self, name: str, key: str, content_key: str, content: Mapping[str, Any], start: int, page_size: int
-    ) -> Iterator[tuple[list[Any], Call]]:
-        """Yield pages until one is empty. That a page may be asked for by its start, or after the last item, is likely.
-
-        Some of OneStock's lists heed `start`; others answer with `search_after`, which then leads to the next page.
-        """
-        pagination: dict[str, Any] = {"limit": page_size, "start": start}
-        while True:
-            call = self._get(name, key, {**content, "pagination": pagination})
-            answer = self._api.call(call)
-            page = _list_in(answer, content_key, call)
-            if not page:
-                return
-            yield page, call
-            told = answer.get("pagination") if isinstance(answer, dict) else None
-            after = told.get("search_after") if isinstance(told, dict) else None
-            start += len(page)
-            pagination = {"limit": page_size, "search_after": after} if after else {"limit": page_size, "start": start}
+    def _date(self, unix_seconds: float) -> int:
+        if self._settings.dates == "unix":
+            return int(unix_seconds)
+        return int(datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y%m%d%H%M%S"))
 
 
 def _segment(id_: str) -> str:
@@ -192,9 +191,16 @@ def _list_in(content: Any, name: str, call: Call) -> list[Any]:
     return found
 
 
-def _check_progress(call: Call, new: Sequence[Any], page: Sequence[Any], page_size: int) -> None:
-    """Fail rather than go round for ever, or end early as if that were all."""
-    if not new and len(page) >= page_size:
+def _place_in(answer: Any, *, start: object) -> Mapping[str, Any]:
+    """Return where the next page begins: where the answer says, in either of OneStock's words, else after `start`."""
+    told = answer.get("pagination") if isinstance(answer, dict) else None
+    named = {name: told[name] for name in ("search_after", "id") if told.get(name)} if isinstance(told, dict) else {}
+    return named or {"start": start}
+
+
+def _check_is_all(call: Call, page: Sequence[Any], page_size: int) -> None:
+    """Fail rather than end early as if that were all: a page that came before is full."""
+    if len(page) >= page_size:
         raise OneStockUnreadable(str(call), "the pages repeat themselves: what comes after them cannot be had")
 
 

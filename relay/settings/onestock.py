@@ -58,6 +58,11 @@ class OneStockSettings(FromEnviron):
         description="How a GET carries its JSON: body, or override (a POST with X-HTTP-Method-Override: GET) where "
         "something on the way drops the body of a GET.",
     )
+    dates: Literal["digits", "unix"] = Field(
+        default="digits",
+        alias="ONESTOCK_API_DATES",
+        description="How the dates of a search are written: digits (YYYYMMDDhhmmss, UTC) or unix (seconds).",
+    )
     answer_seconds: float = Field(
         default=10,
         alias="ONESTOCK_API_TIMEOUT_SECONDS",
