@@ -5,6 +5,7 @@ import sys
 import click
 
 from relay.cli.dead_letters import dead_letters
+from relay.cli.reconcile import reconcile
 from relay.cli.replay import replay
 from relay.cli.run import run
 from relay.cli.send import send
@@ -18,7 +19,7 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-for command in (run, send, signature, dead_letters, replay, trace):
+for command in (run, send, signature, dead_letters, replay, reconcile, trace):
     relay.add_command(command)
 
 
