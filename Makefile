@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench lint format requirements clean
+.PHONY: help run test soak bench bench-report lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +18,10 @@ soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the t
 	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)
 
 bench: $(VENV)/installed-dev bench/.venv/installed ## Measure the relay against what people usually build (ARGS="--help")
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench measure $(ARGS)
+
+bench-report: $(VENV)/installed-dev bench/.venv/installed ## Put the last result into bench/README.md
+	@$(BIN)/python -m bench report --readme
 
 lint: $(VENV)/installed-dev ## Check format, rules, types, import laws and spelling
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

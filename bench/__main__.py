@@ -1,16 +1,16 @@
-"""`python -m bench`: what `make bench` runs."""
+"""`python -m bench`: `measure` is `make bench`, `report` shows the last result again."""
 
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from bench import machine, tables, wrk
+from bench import machine, report, wrk
 from bench.errors import BenchError
 from bench.parts import limits, memory_store, pushes, receivers, starts
 from bench.plan import Plan
@@ -31,41 +31,57 @@ PARTS: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "bodies": receivers.large_bodies,
     "store": memory_store.measure,
 }
+ONCE = ("starts", "store")
+"""Parts that repeat by themselves, or whose figures are averages over thousands already."""
+
 CAUTION = """
 CAUTION: Pub/Sub refuses a PublishRequest whose messages have different ordering keys (API reference of PubsubMessage:
 "All PubsubMessages published in a given PublishRequest must specify the same ordering_key value"; the service answers
 FAILED_PRECONDITION). The emulator takes it, and the group commit sends it. These figures hold for the emulator only."""
-ONCE = ("starts", "store")
-"""Parts that repeat by themselves, or need no rounds."""
+
+results_folder = click.option(
+    "--results",
+    "folder",
+    default=RESULTS,
+    type=click.Path(path_type=Path, resolve_path=True),
+    help="Where the results are kept.",
+)
 
 
-def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter("is not a list of numbers like 1,8,64") from None
+@click.group()
+def bench() -> None:
+    """Measure the relay against what people usually build, and against the limits of this machine."""
 
 
 def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
 
-@click.command()
-@click.option("--parts", default=",".join(PARTS), callback=_names, show_default=True, help="What to measure.")
-@click.option("--only", default="", callback=_names, help="Only these contestants, comma separated.")
+def _parts(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    parts = _names(context, parameter, text)
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}")
+    return parts
+
+
+def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter("is not a list of numbers such as 1,8,64") from None
+
+
+@bench.command()
+@click.option("--parts", default=",".join(PARTS), callback=_parts, show_default=True, help="What to measure.")
+@click.option("--only", default="", callback=_names, help="These contestants only, comma separated.")
 @click.option("--connections", default="1,8,64,256", callback=_numbers, show_default=True)
-@click.option("--seconds", default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=5.0, show_default=True, help="Of each measurement under load.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--starts", default=10, show_default=True, help="How many cold starts of each service.")
-@click.option("--add", is_flag=True, help="Add to the last result instead of replacing it.")
-@click.option(
-    "--results",
-    "folder",
-    default=RESULTS,
-    type=click.Path(path_type=Path, resolve_path=True),
-    help="Where results are kept.",
-)
-def bench(  # noqa: D103 - click would show a docstring's details as help
+@click.option("--starts", default=10, show_default=True, help="Cold starts of each service.")
+@click.option("--quick", is_flag=True, help="One short round of the parts that the bounds need; about 3 minutes.")
+@click.option("--add", is_flag=True, help="Add to the results instead of replacing them.")
+@results_folder
+def measure(  # noqa: PLR0913 - one for each option
     *,
     parts: tuple[str, ...],
     only: tuple[str, ...],
@@ -73,33 +89,60 @@ def bench(  # noqa: D103 - click would show a docstring's details as help
     seconds: float,
     rounds: int,
     starts: int,
+    quick: bool,
     add: bool,
     folder: Path,
 ) -> None:
+    """Measure, print the tables, keep the results and the plot."""
     wrk.find()
+    if quick:
+        parts, connections, seconds, rounds, starts = tuple(PARTS)[:5], (1, 64), 3.0, 1, 5
     file = folder / "results.json"
     results = Results.read(file) if add and file.exists() else Results(machine=machine.describe())
-    with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        # gunicorn reads ./gunicorn.conf.py, and the peers must not get ours.
-        stack.enter_context(chdir(work))
-        emulator = stack.enter_context(Emulator.start(PUBSUB, port=free_port(), output=work / "emulator.log"))
-        # Google's client reads it from the environment of its process.
-        os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
+    with _emulator() as work:
         plan = Plan(rounds=rounds, seconds=seconds, connections=connections, starts=starts, only=only, folder=work)
+        limits.warm_emulator(plan)
         for sample in _samples(plan, parts):
             results.samples.append(sample)
             click.echo(_progress(sample))
     results.write(file)
-    for text in tables.shown(results, style="simple", heading="\n"):
-        click.echo(text)
+    report.draw(file)
+    report.show(results)
     click.echo(CAUTION)
 
 
+@bench.command("report")
+@click.option("--readme", is_flag=True, help="Put the tables into bench/README.md.")
+@results_folder
+def show(*, readme: bool, folder: Path) -> None:
+    """Show the last result again."""
+    results = Results.read(folder / "results.json")
+    if readme:
+        report.draw(folder / "results.json")
+        report.write_readme(results)
+    else:
+        report.show(results)
+
+
+@contextmanager
+def _emulator() -> Iterator[Path]:
+    """Run an emulator of our own in a folder of our own, and give the folder."""
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        # gunicorn reads ./gunicorn.conf.py, and the peers must not get ours.
+        stack.enter_context(chdir(work))
+        environ = {name: value for name, value in os.environ.items() if name != PUBSUB.variable}
+        started = Emulator.start(PUBSUB, port=free_port(), output=work / "emulator.log", environ=environ)
+        # Google's client reads it from the environment of its process.
+        os.environ[PUBSUB.variable] = stack.enter_context(started).host
+        yield work
+
+
 def _samples(plan: Plan, parts: tuple[str, ...]) -> Iterator[Sample]:
-    for part in parts:
-        for _ in range(1 if part in ONCE else plan.rounds):
-            yield from PARTS[part](plan)
+    for round_ in range(plan.rounds):
+        for part in parts:
+            if round_ == 0 or part not in ONCE:
+                yield from PARTS[part](plan)
 
 
 def _progress(sample: Sample) -> str:

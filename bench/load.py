@@ -26,6 +26,7 @@ def measure(
     service: Running, prepared: Prepared, cell: Cell, *, seconds: float, folder: Path, check: Check
 ) -> dict[str, float]:
     """Return a cell's values. Raises BenchError if an answer is no 2xx, or if `check` does."""
+    log_bytes_before = service.child.output.stat().st_size
     cpu_before = usage.cpu_seconds(service.child.pid)
     if cell.requests_per_second:
         load = wrk.steady(
@@ -45,6 +46,7 @@ def measure(
         "per_second": load.answered / load.seconds,
         **load.latencies_ms,
         "cpu_seconds_per_1000": 1000 * cpu_seconds / load.answered,
+        "log_bytes": (service.child.output.stat().st_size - log_bytes_before) / load.answered,
         "rss_mb": memory.rss_mb,
         "pss_mb": memory.pss_mb,
         "answered": load.answered,

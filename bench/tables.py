@@ -89,27 +89,28 @@ def shown(results: Results, *, style: str, heading: str) -> Iterator[str]:
 
     `style` is tabulate's name of a format, `heading` what stands before a heading.
     """
-    for table in TABLES:
+    for part in TABLES:
         rows = [
             [
                 TITLES[cell.contestant],
-                *(f"{getattr(cell, name):,}" for name in table.conditions.values()),
-                *(_figure(values.get(name), digits) for name, digits in table.values.values()),
+                *(f"{getattr(cell, name):,}" for name in part.conditions.values()),
+                *(_figure(values.get(name), digits) for name, digits in part.values.values()),
             ]
-            for cell, values in results.cells(table.part)
+            for cell, values in results.cells(part.part)
         ]
         if rows:
-            heads = ["", *table.conditions, *table.values]
-            yield f"{heading}{table.heading}\n\n{_table(rows, heads, style=style)}"
+            heads = ["", *part.conditions, *part.values]
+            yield f"{heading}{part.heading}\n\n{table(rows, heads, style=style)}"
     rows = [
         [ratio.name, f"{ratio.value:.2f}", ratio.wanted, "reached" if ratio.is_reached else "NOT REACHED"]
         for ratio in ratios(results)
     ]
     if rows:
-        yield f"{heading}What it must show\n\n{_table(rows, ['', 'figure', 'wanted', ''], style=style)}"
+        yield f"{heading}What it must show\n\n{table(rows, ['', 'figure', 'wanted', ''], style=style)}"
 
 
-def _table(rows: Sequence[Sequence[str]], heads: Sequence[str], *, style: str) -> str:
+def table(rows: Sequence[Sequence[str]], heads: Sequence[str], *, style: str) -> str:
+    """Return a table whose first column is text and whose others are figures, as they stand."""
     align = ("left", *("right" for _ in heads[1:]))
     return tabulate(rows, headers=heads, tablefmt=style, disable_numparse=True, colalign=align)
 
