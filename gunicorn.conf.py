@@ -19,12 +19,16 @@ try:
 
         ReceiverSettings.from_environ(os.environ)
     else:
+        from relay.settings.destinations import DestinationSettings
         from relay.settings.onestock import OneStockSettings
         from relay.settings.worker import WorkerSettings
 
         worker = WorkerSettings.from_environ(os.environ)
+        budget = worker.handler_budget_seconds
         if (api := OneStockSettings.if_set(os.environ)) is not None:
-            api.check_fits(handler_budget_seconds=worker.handler_budget_seconds)
+            api.check_fits(handler_budget_seconds=budget)
+        destinations = DestinationSettings.from_environ(os.environ)
+        destinations.check_fits(handler_budget_seconds=budget, has_onestock=api is not None)
 except ConfigurationError as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(2) from None

@@ -16,6 +16,7 @@ from relay.errors import ConfigurationError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from relay.destinations import HandOver
     from relay.onestock import OneStock
     from relay.receiver.record import Recorder
     from relay.settings.receiver import ReceiverSettings
@@ -74,8 +75,10 @@ def worker() -> "Flask":
     settings = WorkerSettings.from_environ(os.environ)
     log.configure(project=settings.project, service="worker")
     handlers = import_module(settings.handlers_package)
+    store = _store(settings)
     onestock, missing = _onestock(settings)
-    registry = Registry.collect(handlers, services=[*onestock, *handlers.services()], not_configured=missing)
+    services = [*onestock, _hand_over(settings, store, onestock), *handlers.services()]
+    registry = Registry.collect(handlers, services=services, not_configured=missing)
     publisher = GroupCommitPublisher(publish_rpc(settings.dead_letter_topic_path), max_waiting=1_000)
     limits = Limits(
         budget_seconds=settings.handler_budget_seconds,
@@ -85,7 +88,7 @@ def worker() -> "Flask":
     )
     dispatcher = Dispatcher(
         registry,
-        _store(settings),
+        store,
         Quarantine(publisher, now=lambda: datetime.now(UTC)),
         limits=limits,
         ack_deadline_seconds=settings.ack_deadline_seconds,
@@ -118,6 +121,17 @@ def _onestock(settings: "WorkerSettings") -> "tuple[list[OneStock], dict[type, s
         return [], {OneStock: "set ONESTOCK_API_URL, ONESTOCK_SITE_ID, ONESTOCK_USER_ID and ONESTOCK_PASSWORD"}
     api.check_fits(handler_budget_seconds=settings.handler_budget_seconds)
     return [OneStock.connected(api)], {}
+
+
+def _hand_over(settings: "WorkerSettings", store: "Store", onestock: "list[OneStock]") -> "HandOver":
+    from relay.destinations import HandOver
+    from relay.settings.destinations import DestinationSettings
+
+    wanted = DestinationSettings.from_environ(os.environ)
+    wanted.check_fits(handler_budget_seconds=settings.handler_budget_seconds, has_onestock=bool(onestock))
+    return HandOver.connected(
+        wanted, store=store, lease_seconds=settings.lease_seconds, orders=onestock[0] if onestock else None
+    )
 
 
 def _store(settings: "WorkerSettings") -> "Store":

@@ -3,11 +3,13 @@
 import logging
 
 from relay import Event, on
+from relay.destinations import HandOver
 
 logger = logging.getLogger(__name__)
 
 
 @on("*")
-def log_event(event: Event) -> None:
-    """Log that an event arrived, and how long it was under way."""
+def follow_event(event: Event, hand_over: HandOver) -> None:
+    """Log that an event arrived, and how long it was under way; hand it over if its type has a destination."""
     logger.info("Event %s occurred at %s, received at %s", event.event_type, event.occurred_at, event.received_at)
+    hand_over.event(event)

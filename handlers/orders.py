@@ -3,21 +3,23 @@
 import logging
 
 from relay import LineItemGroupStateChanged, OrderStateChanged, on
+from relay.destinations import HandOver
 
 logger = logging.getLogger(__name__)
 
 
 @on("order_state_changed")
-def log_order_state(event: OrderStateChanged) -> None:
-    """Log which order went from which state to which, and when."""
+def follow_order(event: OrderStateChanged, hand_over: HandOver) -> None:
+    """Log which order went from which state to which, and when; hand over what is new to refund and to ship."""
     logger.info(
         "Order %s went from %s to %s at %s", event.order_id, event.old_state, event.new_state, event.occurred_at
     )
+    hand_over.effects(event, order_id=event.order_id)
 
 
 @on("line_item_group_state_changed")
-def log_line_item_group_state(event: LineItemGroupStateChanged) -> None:
-    """Log which group of which order went from which state to which, and when."""
+def follow_line_item_group(event: LineItemGroupStateChanged, hand_over: HandOver) -> None:
+    """Log which group of which order went from which state to which, and when; hand over what is new."""
     logger.info(
         "Line item group %s of order %s went from %s to %s at %s",
         event.line_item_group_id,
@@ -26,3 +28,4 @@ def log_line_item_group_state(event: LineItemGroupStateChanged) -> None:
         event.new_state,
         event.occurred_at,
     )
+    hand_over.effects(event, order_id=event.order_id)

@@ -3,13 +3,14 @@
 import logging
 
 from relay import ParcelStateChanged, on
+from relay.destinations import HandOver
 
 logger = logging.getLogger(__name__)
 
 
 @on("parcel_state_changed")
-def log_parcel_state(event: ParcelStateChanged) -> None:
-    """Log which parcel of which order went from which state to which, and when."""
+def follow_parcel(event: ParcelStateChanged, hand_over: HandOver) -> None:
+    """Log which parcel of which order went from which state to which, and when; hand over what is new."""
     logger.info(
         "Parcel %s of order %s went from %s to %s at %s",
         event.parcel_id,
@@ -18,3 +19,4 @@ def log_parcel_state(event: ParcelStateChanged) -> None:
         event.new_state,
         event.occurred_at,
     )
+    hand_over.effects(event, order_id=event.order_id, parcel_id=event.parcel_id)

@@ -19,11 +19,10 @@ from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, Publish
 from relay.events import Delivery, moment_of, read_content
 from relay.registry import Handler, Registry, Reject, Retry
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
+from relay.stores.completing import complete
 from relay.worker.budget import BudgetRunner, NoVerdict, OverBudget
 
 _READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -224,22 +223,16 @@ class Dispatcher:
     def _complete(
         self, claim: Claim, completion: Completion, outcome: Outcome, reason: str | None = None
     ) -> tuple[Outcome, str | None]:
-        """Record the end of a run that cannot be undone: go on trying for as long as the claim holds."""
-        gives_up_at = self._clock() + self._limits.lease_seconds
-        pause_seconds = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                self._store.complete(claim, completion, retention_seconds=self._limits.retention_seconds)
-            except ClaimLost as error:
-                logger.error("The run ended too late: %s", error)  # noqa: TRY400 - the text says it all
-                return Outcome.TIMED_OUT, str(error)
-            except StoreError as error:
-                if self._clock() + pause_seconds >= gives_up_at:
-                    return Outcome.STORE_UNAVAILABLE, f"the run ended as {completion}, but is not recorded: {error}"
-                time.sleep(pause_seconds)
-                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-            else:
-                return outcome, reason
+        try:
+            complete(
+                self._store, claim, completion, retention_seconds=self._limits.retention_seconds, clock=self._clock
+            )
+        except ClaimLost as error:
+            logger.error("The run ended too late: %s", error)  # noqa: TRY400 - the text says it all
+            return Outcome.TIMED_OUT, str(error)
+        except StoreError as error:
+            return Outcome.STORE_UNAVAILABLE, f"the run ended as {completion}, but is not recorded: {error}"
+        return outcome, reason
 
     def _release(self, claim: Claim) -> None:
         try:

@@ -1,0 +1,306 @@
+"""Each refund and shipment is handed over once and in sequence, whatever is repeated, refused, or breaks in between."""
+
+import base64
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from relay import Event, OrderStateChanged, Reject, Retry
+from relay.destinations.effects import REFUND, SHIPMENT, Rules
+from relay.destinations.hand_over import Destinations, HandOver, Memory
+from relay.destinations.sender import Destination, Sender
+from relay.errors import OneStockNotFound, OneStockUnavailable, StoreError
+from relay.local.customer import CustomerSystem, Received, Reply
+from relay.onestock.http import PooledExchange
+from relay.onestock.models import Order, Parcel
+from relay.stores import Claim, Completion
+from relay.stores.memory import MemoryStore
+
+SECRET = "whsec_" + base64.b64encode(b"a secret made for these tests").decode()
+EVENT = OrderStateChanged(order_id="ORD-1", new_state="fulfilled")
+
+
+class Shop:
+    """OneStock, with one order that can change."""
+
+    def __init__(self) -> None:
+        self.groups: list[dict[str, Any]] = []
+        self.parcels: list[dict[str, Any]] = []
+        self.fetches = 0
+        self.failure: Exception | None = None
+
+    def remove(self, *pieces: int) -> None:
+        self.groups += [
+            {
+                "id": f"G{piece}",
+                "state": "removed",
+                "order_item_id": "I",
+                "index_ranges": [{"from": piece, "to": piece}],
+            }
+            for piece in pieces
+        ]
+
+    def dispatch(self, parcel_id: str) -> None:
+        self.parcels.append({"id": parcel_id, "order_id": "ORD-1", "shipment": {"tracking_code": f"T-{parcel_id}"}})
+
+    def get_order(self, order_id: str) -> Order:
+        self.fetches += 1
+        if self.failure is not None:
+            raise self.failure
+        content = {"id": order_id, "line_item_groups": self.groups, "parcels": self.parcels}
+        return Order.model_validate(content)
+
+    def get_parcel(self, parcel_id: str) -> Parcel:
+        return Parcel.model_validate(next(parcel for parcel in self.parcels if parcel["id"] == parcel_id))
+
+
+class FailingStore(MemoryStore):
+    """A store that fails as it is told."""
+
+    claim_fails = False
+    completions_to_lose = 0
+
+    def claim(self, *arguments: Any) -> Any:
+        if self.claim_fails:
+            raise StoreError("invented: out of reach")
+        return super().claim(*arguments)
+
+    def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
+        if self.completions_to_lose:
+            self.completions_to_lose -= 1
+            raise StoreError("invented: out of reach")
+        super().complete(claim, completion, retention_seconds=retention_seconds)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def customer() -> CustomerSystem:
+    return CustomerSystem(SECRET)
+
+
+@pytest.fixture
+def url(customer: CustomerSystem) -> Iterator[str]:
+    with customer.running() as url:
+        yield url
+
+
+@pytest.fixture
+def store() -> FailingStore:
+    return FailingStore(dateless_window_seconds=3600)
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    exchange = PooledExchange()
+    yield Sender(exchange, budget_seconds=5)
+    exchange.close()
+
+
+def to(name: str, url: str) -> Destination:
+    return Destination(name=name, url=f"{url}/{name}", secrets=(SecretStr(SECRET),))
+
+
+def handing_over(
+    destinations: Destinations, sender: Sender, store: MemoryStore, shop: Shop, *, lease_seconds: float = 60
+) -> HandOver:
+    return HandOver(
+        destinations,
+        sender=sender,
+        store=store,
+        memory=Memory(lease_seconds=lease_seconds, retention_seconds=3600),
+        rules=Rules(refund_states=("removed",), shipment_states=()),
+        orders=shop,
+    )
+
+
+@pytest.fixture
+def destinations(url: str) -> Destinations:
+    return Destinations(effects={kind: to(kind, url) for kind in (REFUND, SHIPMENT)}, events={"*": to("events", url)})
+
+
+@pytest.fixture
+def hand_over(destinations: Destinations, sender: Sender, store: FailingStore, shop: Shop) -> HandOver:
+    return handing_over(destinations, sender, store, shop)
+
+
+def pieces(customer: CustomerSystem) -> list[int]:
+    return [data["piece"] for data in customer.taken_of("refund")]
+
+
+def test_what_is_new_is_handed_over_and_nothing_twice(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    hand_over.effects(EVENT, order_id="ORD-1")
+    shop.remove(1, 2)
+    shop.dispatch("P1")
+    for _ in range(2):
+        hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert pieces(customer) == [0, 1, 2]
+    assert [data["tracking_code"] for data in customer.taken_of("shipment")] == ["T-P1"]
+    assert len(customer.requests) == 4
+    assert {data["event_id"] for data in customer.taken_of("refund")} == {EVENT.event_id}
+
+
+def test_an_event_that_names_a_parcel_only_is_of_its_order(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.dispatch("P1")
+
+    hand_over.effects(EVENT, order_id=None, parcel_id="P1")
+    hand_over.effects(EVENT, order_id=None)
+
+    assert [data["order_id"] for data in customer.taken_of("shipment")] == ["ORD-1"]
+
+
+def test_what_fails_holds_up_the_rest_so_that_the_sequence_stays(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0, 1)
+    customer.reply = lambda _: Reply(status=503)
+    with pytest.raises(Retry, match="answered 503"):
+        hand_over.effects(EVENT, order_id="ORD-1")
+    customer.reply = lambda _: Reply()
+
+    hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert [request.data["piece"] for request in customer.requests] == [0, 0, 1]
+    assert pieces(customer) == [0, 1]
+
+
+def test_what_is_refused_holds_up_nothing_and_is_tried_again_by_the_next_event(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0, 1)
+    customer.reply = lambda received: Reply(status=422 if received.data["piece"] == 0 else 204)
+    with pytest.raises(Reject, match="answered 422"):
+        hand_over.effects(EVENT, order_id="ORD-1")
+    customer.reply = lambda _: Reply()
+
+    hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert pieces(customer) == [1, 0]
+
+
+def test_a_hand_over_that_is_not_recorded_is_repeated_under_its_own_id(
+    destinations: Destinations, sender: Sender, store: FailingStore, shop: Shop, customer: CustomerSystem
+) -> None:
+    hand_over = handing_over(destinations, sender, store, shop, lease_seconds=0.05)
+    shop.remove(0)
+    store.completions_to_lose = 1
+    with pytest.raises(Retry, match="was handed over, but is not recorded"):
+        hand_over.effects(EVENT, order_id="ORD-1")
+    shop.remove(1)
+
+    _until_done(hand_over)
+
+    assert [request.data["piece"] for request in customer.requests] == [0, 0, 1]
+    assert customer.requests[0].webhook_id == customer.requests[1].webhook_id
+    assert pieces(customer) == [0, 1]
+
+
+def _until_done(hand_over: HandOver) -> None:
+    while True:
+        try:
+            return hand_over.effects(EVENT, order_id="ORD-1")
+        except Retry:
+            continue
+
+
+def test_events_of_one_order_at_once_hand_over_each_thing_once_in_sequence(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(*range(10))
+    shop.dispatch("P1")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_until_done, [hand_over] * 8))
+
+    assert len(customer.requests) == 11
+    assert pieces(customer) == list(range(10))
+    assert customer.taken[-1].kind == "shipment"
+
+
+def test_while_another_delivery_hands_over_it_is_retried(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    sent, going_on = threading.Event(), threading.Event()
+
+    def hang(_: Received) -> Reply:
+        sent.set()
+        going_on.wait(5)
+        return Reply()
+
+    customer.reply = hang
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(hand_over.effects, EVENT, order_id="ORD-1")
+        sent.wait(5)
+        with pytest.raises(Retry, match="another delivery is handing over effect/refund/ORD-1/I/piece/0"):
+            hand_over.effects(EVENT, order_id="ORD-1")
+        going_on.set()
+        first.result()
+
+    assert len(customer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(OneStockUnavailable("x", "429"), Retry), (OneStockNotFound("x", "404"), OneStockNotFound)]
+)
+def test_an_order_that_cannot_be_fetched_hands_over_nothing(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem, failure: Exception, raised: type[Exception]
+) -> None:
+    shop.failure = failure
+
+    with pytest.raises(raised):
+        hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert customer.requests == []
+
+
+def test_without_the_store_nothing_is_sent(
+    hand_over: HandOver, shop: Shop, store: FailingStore, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    store.claim_fails = True
+
+    with pytest.raises(Retry, match="out of reach"):
+        hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert customer.requests == []
+
+
+def test_an_event_goes_to_its_types_destination_else_to_that_of_all_others(
+    url: str, sender: Sender, store: FailingStore, shop: Shop, customer: CustomerSystem
+) -> None:
+    events = {"order_state_changed": to("orders", url), "*": to("rest", url)}
+    hand_over = handing_over(Destinations(effects={}, events=events), sender, store, shop)
+
+    hand_over.event(EVENT)
+    hand_over.event(Event.model_validate({"n": 1}))
+
+    assert [(received.path, received.kind) for received in customer.taken] == [
+        ("/orders", "order_state_changed"),
+        ("/rest", "unknown"),
+    ]
+    assert customer.taken[0].webhook_id == EVENT.event_id
+    assert customer.taken[0].data == {"order_id": "ORD-1", "new_state": "fulfilled"}
+
+
+def test_without_destinations_nothing_is_fetched_or_sent(sender: Sender, store: FailingStore, shop: Shop) -> None:
+    hand_over = handing_over(Destinations(effects={}, events={}), sender, store, shop)
+    shop.remove(0)
+
+    hand_over.effects(EVENT, order_id="ORD-1")
+    hand_over.event(EVENT)
+
+    assert shop.fetches == 0
