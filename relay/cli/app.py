@@ -5,6 +5,7 @@ import sys
 import click
 
 from relay.cli.dead_letters import dead_letters
+from relay.cli.doctor import doctor
 from relay.cli.reconcile import reconcile
 from relay.cli.replay import replay
 from relay.cli.run import run
@@ -19,7 +20,7 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-for command in (run, send, signature, dead_letters, replay, reconcile, trace):
+for command in (run, send, signature, dead_letters, replay, reconcile, trace, doctor):
     relay.add_command(command)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from relay.errors import ConfigurationError
 from relay.settings.destinations import DestinationSettings
+from relay.settings.doctor import DoctorSettings
 from relay.settings.onestock import OneStockSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.tools import ToolSettings
@@ -23,7 +24,7 @@ def example() -> dict[str, str]:
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
-    models = (ReceiverSettings, WorkerSettings, ToolSettings, OneStockSettings, DestinationSettings)
+    models = (ReceiverSettings, WorkerSettings, ToolSettings, OneStockSettings, DestinationSettings, DoctorSettings)
     fields = [field for model in models for field in model.model_fields.values()]
 
     assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields}

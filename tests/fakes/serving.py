@@ -4,25 +4,51 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent; `path` has the query too."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the client gets: JSON under a status."""
+
+    body: Any
+    status: int = 200
+
+
 @contextmanager
 def serving(answer: Callable[[str, bytes], Any]) -> Iterator[str]:
-    """Give the server's URL; every GET and POST is answered with what `answer` makes of its path and body."""
+    """Give the server's URL; every request is answered with what `answer` makes of its path and body."""
+    with serving_requests(lambda request: Reply(answer(request.path, request.body))) as url:
+        yield url
+
+
+@contextmanager
+def serving_requests(answer: Callable[[Request], Reply]) -> Iterator[str]:
+    """Give the server's URL; every request is answered with what `answer` makes of it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            sent = json.dumps(answer(self.path, body)).encode()
-            self.send_response(200)
+            reply = answer(Request(self.command, self.path, body))
+            sent = json.dumps(reply.body).encode()
+            self.send_response(reply.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
             self.wfile.write(sent)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server calls
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

@@ -107,7 +107,7 @@ def worker_port() -> int:
     return free_port()
 
 
-def new_pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[int, int] = (1, 2)) -> PubSub:
     """Make topics and subscriptions of their own, which push to 127.0.0.1."""
     unique = f"test-{uuid.uuid4().hex[:12]}"
     wanted = topology.Topology(
@@ -117,8 +117,8 @@ def new_pubsub(emulator: Emulator, worker_port: int) -> PubSub:
         dead_letter_topic=f"{unique}-dead",
         dead_letter_subscription=f"{unique}-dead-pull",
         push_endpoint=f"http://127.0.0.1:{worker_port}/pubsub/push",
-        min_backoff_seconds=1,
-        max_backoff_seconds=2,
+        min_backoff_seconds=backoff_seconds[0],
+        max_backoff_seconds=backoff_seconds[1],
     )
     topology.create(wanted)
     return PubSub(emulator, wanted)

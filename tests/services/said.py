@@ -182,6 +182,7 @@ def settings_for(pubsub: PubSub) -> dict[str, str]:
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "HANDLERS_PACKAGE": "tests.outcomes",
         "HANDLER_BUDGET_SECONDS": str(SLOW_SECONDS / 3),
+        "DESTINATION_BUDGET_SECONDS": "0.1",
         "PUSH_AUTH": "off",
         "PYTHONPATH": f"{PLANTED}:{ROOT}",
     }

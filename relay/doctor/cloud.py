@@ -1,0 +1,113 @@
+"""Google's REST APIs, read only: what is there, what is not, and what may not be seen."""
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import requests
+from google.auth.exceptions import GoogleAuthError
+
+from relay.doctor.findings import Absent, Unreadable
+from relay.errors import ConfigurationError
+
+ANSWER_SECONDS = 10
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+GOOGLE = {
+    "pubsub": "https://pubsub.googleapis.com/v1",
+    "run": "https://run.googleapis.com/v2",
+    "secretmanager": "https://secretmanager.googleapis.com/v1",
+    "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com/v3",
+    "firestore": "https://firestore.googleapis.com/v1",
+}
+
+
+class Session(Protocol):
+    """What is needed of `requests.Session`, or of Google's session that adds the credentials."""
+
+    def request(self, method: str, url: str, *, json: Any = None, timeout: float = 0) -> requests.Response:
+        """Send a request."""
+        ...
+
+
+class Cloud:
+    """Reads Google's APIs. An API without a URL (on an emulator) cannot be read."""
+
+    def __init__(self, session: Session, urls: Mapping[str, str], *, now: Callable[[], float] = time.time) -> None:
+        """`now` is this machine's clock, in Unix seconds."""
+        self._session = session
+        self._urls = urls
+        self._now = now
+        self.skews_seconds: dict[str, float] = {}
+        """How far the clock of each host is ahead of ours, from its last answer."""
+
+    def get(self, api: str, path: str) -> dict[str, Any] | Absent | Unreadable:
+        """Return the resource at `path` of an API."""
+        return self._read("GET", api, path, None)
+
+    def policy(self, api: str, path: str) -> dict[str, Any] | Absent | Unreadable:
+        """Return the IAM policy of the resource at `path`."""
+        method = "POST" if api == "cloudresourcemanager" else "GET"
+        return self._read(method, api, f"{path}:getIamPolicy", {} if method == "POST" else None)
+
+    def status_of(self, url: str) -> int | Unreadable:
+        """Return the status under which `url` answers without credentials."""
+        try:
+            answer = requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False)
+        except requests.RequestException as error:
+            return _outage(url, error)
+        self._note_clock(url, answer)
+        return answer.status_code
+
+    def _read(self, method: str, api: str, path: str, body: Any) -> dict[str, Any] | Absent | Unreadable:
+        if api not in self._urls:
+            return Unreadable(f"there is no {api} on an emulator")
+        url = f"{self._urls[api]}/{path}"
+        try:
+            answer = self._session.request(method, url, json=body, timeout=ANSWER_SECONDS)
+            content = answer.json()
+        except (requests.RequestException, GoogleAuthError, ValueError) as error:
+            return _outage(url, error)
+        self._note_clock(url, answer)
+        if answer.ok and isinstance(content, dict):
+            return content
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return Absent()
+        if answer.status_code == HTTPStatus.NOT_IMPLEMENTED:
+            return Unreadable("the emulator does not have this")
+        said = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
+        return Unreadable(f"{api} answered {answer.status_code} {said}".replace("\n", " ").strip())
+
+    def _note_clock(self, url: str, answer: requests.Response) -> None:
+        if "Date" in answer.headers:
+            host = url.split("/")[2]
+            self.skews_seconds[host] = parsedate_to_datetime(answer.headers["Date"]).timestamp() - self._now()
+
+
+def connected(emulator_host: str | None, firestore_emulator_host: str | None) -> Cloud:
+    """Return Google's APIs under the credentials of this machine, or those of the emulators.
+
+    Raises ConfigurationError in one line where there are no credentials.
+    """
+    if emulator_host:
+        urls = {"pubsub": f"http://{emulator_host}/v1"}
+        if firestore_emulator_host:
+            urls["firestore"] = f"http://{firestore_emulator_host}/v1"
+        return Cloud(requests.Session(), urls)
+    # Imported here, so that --help does not wait for it.
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except GoogleAuthError as error:
+        raise ConfigurationError(
+            f"No Google credentials: {error}. Log in: gcloud auth application-default login; or set "
+            "PUBSUB_EMULATOR_HOST to look at an emulator"
+        ) from error
+    return Cloud(AuthorizedSession(credentials), GOOGLE)
+
+
+def _outage(url: str, error: Exception) -> Unreadable:
+    return Unreadable(f"{url.split('?', maxsplit=1)[0]} does not answer: {type(error).__name__}", is_outage=True)

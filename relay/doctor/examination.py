@@ -1,0 +1,66 @@
+"""The whole examination: what is wanted, what is there, and what each check says about it."""
+
+from collections.abc import Mapping
+
+from relay.doctor import commands, grants, push, running, services, topics
+from relay.doctor.cloud import Cloud
+from relay.doctor.facts import Facts, Missing, Service, gather
+from relay.doctor.findings import Finding, Unreadable
+from relay.doctor.running import Answers
+from relay.pubsub.topology import Topology
+from relay.settings.doctor import DoctorSettings
+
+_NO_URL = Unreadable("nobody knows where it is; set RECEIVER_URL and WORKER_URL")
+
+
+def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) -> list[Finding]:
+    """Return what every check says. On an emulator the services' settings are those in `environ`."""
+    facts = gather(cloud, settings, environ)
+    wanted = wanted_by(settings, facts.worker)
+    create = commands.create_push_subscription(wanted, push.identity_of(facts))
+    return [
+        *topics.check(facts, wanted, make_subscription=create),
+        *push.check(facts, wanted),
+        *grants.check(facts, wanted),
+        *services.check(facts, wanted),
+        *running.check(facts, _asked(cloud, facts)),
+    ]
+
+
+def wanted_by(settings: DoctorSettings, worker: Service | Missing) -> Topology:
+    """Return the topics and subscriptions as they must be; the endpoint is empty if nobody knows the worker's."""
+    url = settings.worker_url or (worker.url if isinstance(worker, Service) else None)
+    return Topology(
+        project=settings.project,
+        topic=settings.topic,
+        subscription=settings.subscription,
+        dead_letter_topic=settings.dead_letter_topic,
+        dead_letter_subscription=settings.dead_letter_subscription,
+        push_endpoint=f"{url}{push.PUSH_PATH}" if url else "",
+    )
+
+
+def _asked(cloud: Cloud, facts: Facts) -> Answers:
+    worker = facts.worker
+    documents: dict[str, object] | Missing = Unreadable("the worker uses none")
+    ttl: dict[str, object] | Missing = documents
+    if isinstance(worker, Service) and worker.environ.get("IDEMPOTENCY_STORE") == "firestore":
+        base = f"projects/{facts.settings.project}/databases/{running.database_of(worker)}"
+        documents = cloud.get("firestore", f"{base}/documents/{running.COLLECTION}?pageSize=1")
+        # The emulator knows no TTL policies, and says so in several ways.
+        field = f"{base}/collectionGroups/{running.COLLECTION}/fields/{running.EXPIRES_AT}"
+        is_local = facts.settings.emulator_host is not None
+        ttl = Unreadable("an emulator has no TTL policies") if is_local else cloud.get("firestore", field)
+    return Answers(
+        receiver=_health(cloud, facts.receiver),
+        worker=_health(cloud, facts.worker),
+        documents=documents,
+        ttl=ttl,
+        skews_seconds=cloud.skews_seconds,
+    )
+
+
+def _health(cloud: Cloud, service: Service | Missing) -> int | Unreadable:
+    if not isinstance(service, Service) or service.url is None:
+        return _NO_URL
+    return cloud.status_of(f"{service.url}/health")

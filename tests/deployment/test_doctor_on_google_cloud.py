@@ -1,0 +1,183 @@
+"""`relay doctor` over Google's REST APIs: a deployment as deploy/ makes it is good, and each fault in it is found."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from google.cloud.run_v2.types import Service
+from google.protobuf.json_format import ParseDict
+
+from relay.doctor.cloud import GOOGLE, Cloud
+from relay.doctor.examination import examine
+from relay.doctor.findings import Finding, Verdict
+from relay.doctor.running import COLLECTION
+from relay.settings.doctor import DoctorSettings
+from relay.stores import firestore
+from tests.fakes import google_apis as google
+from tests.fakes.google_apis import GoogleApis, policy
+
+Resources = dict[str, dict[str, Any]]
+Spoil = Callable[[Resources], object]
+
+
+@pytest.fixture(scope="module")
+def running_apis() -> Iterator[GoogleApis]:
+    with GoogleApis().running() as running:
+        yield running
+
+
+@pytest.fixture
+def apis(running_apis: GoogleApis) -> GoogleApis:
+    running_apis.install()
+    return running_apis
+
+
+def examined(apis: GoogleApis) -> list[Finding]:
+    cloud = Cloud(requests.Session(), dict.fromkeys(GOOGLE, apis.url))
+    return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT}), {})
+
+
+def bad_checks(findings: list[Finding]) -> set[str]:
+    return {finding.check for finding in findings if finding.verdict is Verdict.BAD}
+
+
+def push_config(resources: Resources) -> dict[str, Any]:
+    config: dict[str, Any] = resources[google.PUSH]["pushConfig"]
+    return config
+
+
+def template(resources: Resources, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = resources[path]["template"]
+    return found
+
+
+def set_variable(resources: Resources, path: str, name: str, value: str) -> None:
+    container = template(resources, path)["containers"][0]
+    others = [variable for variable in container["env"] if variable["name"] != name]
+    container["env"] = [*others, {"name": name, "value": value}]
+
+
+FAULTS: dict[str, tuple[Spoil, set[str]]] = {
+    "another audience": (
+        lambda it: push_config(it)["oidcToken"].update(audience="https://elsewhere.example.com"),
+        {"push audience"},
+    ),
+    "another pusher": (
+        lambda it: push_config(it)["oidcToken"].update(serviceAccountEmail="x@example.com"),
+        {"push identity"},
+    ),
+    "no token": (lambda it: push_config(it).pop("oidcToken"), {"push identity", "push audience"}),
+    "another endpoint": (
+        lambda it: push_config(it).update(pushEndpoint="https://old.example.com/pubsub/push"),
+        {"push endpoint"},
+    ),
+    "detached": (lambda it: it[google.PUSH].update(detached=True), {"subscription's topic"}),
+    "Pub/Sub may not dead-letter": (
+        lambda it: it.update({f"{google.DEAD_LETTERS}:getIamPolicy": policy()}),
+        {"dead-letter publisher", "worker may quarantine"},
+    ),
+    "Pub/Sub may not acknowledge": (
+        lambda it: it.update({f"{google.PUSH}:getIamPolicy": policy(pubsub_viewer=google.AGENT)}),
+        {"dead-letter subscriber"},
+    ),
+    "the agent of another project": (
+        lambda it: it.update(
+            {f"{google.PUSH}:getIamPolicy": policy(pubsub_subscriber=google.AGENT.replace("123", "999"))}
+        ),
+        {"dead-letter subscriber"},
+    ),
+    "the receiver may not publish": (
+        lambda it: it.update({f"{google.TOPIC}:getIamPolicy": policy()}),
+        {"receiver may publish"},
+    ),
+    "Pub/Sub may not call the worker": (
+        lambda it: it.update({f"{google.WORKER}:getIamPolicy": policy()}),
+        {"push may call worker"},
+    ),
+    "OneStock may not call the receiver": (
+        lambda it: it.update({f"{google.RECEIVER}:getIamPolicy": policy()}),
+        {"OneStock may call receiver"},
+    ),
+    "Cloud Run waits longer than Pub/Sub": (
+        lambda it: template(it, google.WORKER).update(timeout="3600s"),
+        {"limits"},
+    ),
+    "Cloud Run breaks handlers off": (lambda it: template(it, google.WORKER).update(timeout="30s"), {"limits"}),
+    "Cloud Run breaks publishing off": (
+        lambda it: template(it, google.RECEIVER).update(timeout="5s"),
+        {"receiver's time"},
+    ),
+    "a store that forgets": (
+        lambda it: set_variable(it, google.WORKER, "IDEMPOTENCY_STORE", "memory"),
+        {"store"},
+    ),
+    "no database": (lambda it: it.pop(google.DOCUMENTS), {"store"}),
+    "nothing expires": (lambda it: it.update({google.EXPIRY: {"name": google.EXPIRY}}), {"store's expiry"}),
+    "anybody may push": (
+        lambda it: set_variable(it, google.WORKER, "PUSH_AUTH", "off"),
+        {"worker's settings"},
+    ),
+    "no worker": (lambda it: it.pop(google.WORKER), {"worker's settings"}),
+    "a secret with a line break": (
+        lambda it: it[google.SECRET].update(payload={"data": "dGVzdC1rZXkKdGVzdA=="}),
+        {"hash keys"},
+    ),
+    "a revision that does not start": (
+        lambda it: it[google.WORKER].update(terminalCondition={"type": "Ready", "state": "CONDITION_FAILED"}),
+        {"worker answers"},
+    ),
+}
+
+
+def test_a_deployment_that_is_right_has_nothing_but_good_findings(apis: GoogleApis) -> None:
+    findings = examined(apis)
+
+    assert {finding.check for finding in findings if finding.verdict is not Verdict.GOOD} == set()
+
+
+def test_the_fake_services_are_what_cloud_run_says() -> None:
+    for path in (google.RECEIVER, google.WORKER):
+        ParseDict(google.installed("https://example.com")[path], Service.pb(Service()))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_and_nothing_else(name: str, apis: GoogleApis) -> None:
+    spoil, expected = FAULTS[name]
+    spoil(apis.resources)
+
+    assert bad_checks(examined(apis)) == expected
+
+
+def test_a_grant_on_the_whole_project_counts(apis: GoogleApis) -> None:
+    apis.resources[f"{google.PUSH}:getIamPolicy"] = policy()
+    apis.resources[f"projects/{google.PROJECT}:getIamPolicy"] = policy(pubsub_subscriber=google.AGENT)
+
+    assert bad_checks(examined(apis)) == set()
+
+
+def test_a_grant_under_a_condition_does_not_count(apis: GoogleApis) -> None:
+    apis.resources[f"{google.PUSH}:getIamPolicy"]["bindings"][0]["condition"] = {"expression": "false"}
+
+    assert bad_checks(examined(apis)) == {"dead-letter subscriber"}
+
+
+@pytest.mark.parametrize("path", sorted(set(google.installed("")) - {"receiver/health"}))
+def test_what_may_not_be_seen_is_never_good(path: str, apis: GoogleApis) -> None:
+    seen = {finding.check for finding in examined(apis) if finding.verdict is Verdict.GOOD}
+    apis.forbidden.add(path)
+
+    findings = examined(apis)
+
+    still_good = {finding.check for finding in findings if finding.verdict is Verdict.GOOD}
+    tells_less = path in {f"projects/{google.PROJECT}", f"projects/{google.PROJECT}:getIamPolicy"}
+    assert still_good < seen or tells_less
+    assert bad_checks(findings) == set()
+
+
+def test_no_finding_repeats_a_hash_key(apis: GoogleApis) -> None:
+    assert all(key not in repr(examined(apis)) for key in google.KEYS.split(","))
+
+
+def test_the_collection_is_the_stores_own() -> None:
+    assert COLLECTION == firestore.COLLECTION
