@@ -46,10 +46,13 @@ def doctor(*, as_json: bool, strict: bool) -> None:
 
 def _print(findings: "list[Finding]") -> None:
     width = max(len(finding.check) for finding in findings)
+    printed: set[str] = set()
     for finding in findings:
         verdict = click.style(f"{finding.verdict:<19}", fg=_COLOURS[finding.verdict])
         click.echo(f"{verdict}  {finding.check:<{width}}  {finding.text}")
         for command in finding.mend:
-            click.echo(f"{'':21}$ {command}")
+            # What mends two things is run once.
+            click.echo(f"{'':21}{'(as above)' if command in printed else f'$ {command}'}")
+            printed.add(command)
     counts = Counter(finding.verdict for finding in findings)
     click.echo("; ".join(f"{count} {verdict}" for verdict, count in counts.items()))

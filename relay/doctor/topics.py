@@ -11,6 +11,9 @@ from relay.pubsub.topology import DEAD_LETTER_RETENTION_SECONDS, TOPIC_RETENTION
 def check(facts: Facts, wanted: Topology, *, make_subscription: str) -> Iterator[Finding]:
     """Yield the findings; `make_subscription` is the command that makes the push subscription."""
     yield exists("topic", wanted.topic, facts.topic, commands.create_topic(wanted, wanted.topic))
+    # Both topics first: the commands are run in this order, and a subscription needs both.
+    make = commands.create_topic(wanted, wanted.dead_letter_topic)
+    yield exists("dead-letter topic", wanted.dead_letter_topic, facts.dead_letter_topic, make)
     yield about("topic retention", facts.topic, lambda topic: _retention(topic, wanted), missing="the topic")
     yield about(
         "topic subscribed",
@@ -18,8 +21,6 @@ def check(facts: Facts, wanted: Topology, *, make_subscription: str) -> Iterator
         lambda names: _subscribed(names, wanted, make_subscription),
         missing="the topic",
     )
-    make = commands.create_topic(wanted, wanted.dead_letter_topic)
-    yield exists("dead-letter topic", wanted.dead_letter_topic, facts.dead_letter_topic, make)
     make = commands.create_dead_letter_subscription(wanted, DEAD_LETTER_RETENTION_SECONDS)
     kept = facts.dead_letter_subscription
     yield exists("dead-letter subscription", wanted.dead_letter_subscription, kept, make)

@@ -1,6 +1,7 @@
 """`relay doctor` over Google's REST APIs: a deployment as deploy/ makes it is good, and each fault in it is found."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from relay.settings.doctor import DoctorSettings
 from relay.stores import firestore
 from tests.fakes import google_apis as google
 from tests.fakes.google_apis import GoogleApis, policy
+from tests.gcloud import complaints
 
 Resources = dict[str, dict[str, Any]]
 Spoil = Callable[[Resources], object]
@@ -59,6 +61,17 @@ def set_variable(resources: Resources, path: str, name: str, value: str) -> None
 
 
 FAULTS: dict[str, tuple[Spoil, set[str]]] = {
+    "nothing on Pub/Sub": (
+        lambda it: [it.pop(path) for path in (google.TOPIC, google.DEAD_LETTERS, google.PUSH, google.PULL)],
+        {"topic", "dead-letter topic", "subscription", "dead-letter subscription"},
+    ),
+    "Pub/Sub's defaults": (
+        lambda it: it.update({google.PUSH: {"topic": google.TOPIC}, google.PULL: {"topic": google.DEAD_LETTERS}}),
+        {
+            *("push endpoint", "push identity", "push audience", "ack deadline", "back-off", "expiry", "ordering"),
+            *("dead-letter policy", "limits", "dead-letter expiry"),
+        },
+    ),
     "another audience": (
         lambda it: push_config(it)["oidcToken"].update(audience="https://elsewhere.example.com"),
         {"push audience"},
@@ -177,6 +190,18 @@ def test_what_may_not_be_seen_is_never_good(path: str, apis: GoogleApis) -> None
 
 def test_no_finding_repeats_a_hash_key(apis: GoogleApis) -> None:
     assert all(key not in repr(examined(apis)) for key in google.KEYS.split(","))
+
+
+def test_every_command_is_one_that_gcloud_knows(apis: GoogleApis, tmp_path: Path) -> None:
+    commands: set[str] = set()
+    for spoil, _ in FAULTS.values():
+        apis.install()
+        spoil(apis.resources)
+        commands.update(command for finding in examined(apis) for command in finding.mend)
+
+    assert complaints(commands, tmp_path) == []
+    named = {command.rpartition(" | ")[2].split(" ")[1] for command in commands}
+    assert named == {"pubsub", "run", "firestore", "secrets", "logging"}
 
 
 def test_the_collection_is_the_stores_own() -> None:
