@@ -7,13 +7,14 @@ import pytest
 
 from relay.local.emulator import Emulator
 from relay.local.processes import free_port
+from relay.local.services import ROOT
 from relay.receiver.webhook import Outcome as WebhookOutcome
 from relay.worker.dispatch import Outcome as DeliveryOutcome
 from tests.deployment.test_monitoring import ALERTS, DASHBOARD, METRICS, REFUSED_PUSHES
 from tests.fakes.log_entries import Entry
 from tests.fakes.log_filter import compiled, values_at
 from tests.services.conftest import new_pubsub
-from tests.services.said import Said, everything
+from tests.services.said import ORDER, Said, everything
 
 WEBHOOKS = {f"webhook {outcome}" for outcome in {*WebhookOutcome, "unexpected"}}
 DELIVERIES = {f"delivery {outcome}" for outcome in {*DeliveryOutcome, *REFUSED_PUSHES, "unexpected"}}
@@ -24,6 +25,16 @@ FOUND_BY_METRIC = {
     "onestock_acknowledgement_latency": {"webhook published"},
     "onestock_deliveries": DELIVERIES,
     "onestock_time_to_handled": {"delivery handled"},
+}
+ON_CALL = (ROOT / "docs" / "on-call.md").read_text()
+QUESTIONS = dict(re.findall(r"\*\*([^*]+)\*\*[^*]*?\n\n```logging\n(.*?)\n```", ON_CALL, re.DOTALL))
+ACKED = {"handled", "duplicate", "stale", "unhandled", "quarantined"}
+FOUND_BY_QUESTION = {
+    "Not handled": DELIVERIES - {f"delivery {outcome}" for outcome in ACKED},
+    "Went to the dead letters": {"delivery quarantined"},
+    "Nobody handles this event type": {"delivery unhandled"},
+    "Not acknowledged": WEBHOOKS - {"webhook published"},
+    "Faults of ours": {"webhook unexpected", "delivery unexpected"},
 }
 FOUND_BY_ALERT = {
     "receiver-does-not-acknowledge": {"webhook not_published", "webhook too_large", "webhook unexpected"},
@@ -52,6 +63,22 @@ def found_by(log_filter: str, said: Said) -> list[Entry]:
 
 def of_kinds(kinds: set[str], said: Said) -> list[Entry]:
     return [entry for entry in said.entries if kind_of(entry) in kinds]
+
+
+def asked(question: str, said: Said) -> list[Entry]:
+    """Return what a saved query finds, asked about the event that went all the way."""
+    trace = next(entry["trace"] for entry in said.entries if values_at(entry, "labels.event_id") == [said.event_id])
+    samples = {
+        "projects/my-project/traces/4bf92f3577b34da6a3ce929d0e0e4736": trace,
+        "172843227e45": said.event_id[:12],
+        "ORD-1001": ORDER,
+        "handlers.orders.log_order_state": "tests.outcomes.by_event_type.fail",
+        "latency_ms>300": "latency_ms>0",
+    }
+    query = QUESTIONS[question]
+    for sample, real in samples.items():
+        query = query.replace(sample, real)
+    return found_by(query, said)
 
 
 def alert_filters(name: str) -> list[str]:
@@ -140,3 +167,44 @@ def test_the_dashboards_log_panel_shows_what_went_wrong_and_nothing_else(said: S
 
     assert {kind_of(entry) for entry in found} >= (WEBHOOKS | DELIVERIES) - QUIET
     assert not {kind_of(entry) for entry in found} & QUIET
+
+
+def test_every_saved_query_is_tried_here() -> None:
+    about_one = {"One event's whole way", "One event", "All events of one order", "All failures of one handler"}
+
+    assert QUESTIONS.keys() == FOUND_BY_QUESTION.keys() | about_one | {"Acknowledged late"}
+    assert ON_CALL.count("```logging") == len(QUESTIONS)
+
+
+@pytest.mark.parametrize("question", FOUND_BY_QUESTION)
+def test_a_saved_query_finds_its_lines_and_no_other(question: str, said: Said) -> None:
+    assert asked(question, said) == of_kinds(FOUND_BY_QUESTION[question], said)
+
+
+def test_one_event_is_followed_through_both_services_by_its_trace_and_by_its_id(said: Said) -> None:
+    of_event = [entry for entry in said.entries if values_at(entry, "labels.event_id") == [said.event_id]]
+
+    assert {kind_of(entry) for entry in of_event} >= {"webhook published", "delivery handled"}
+    assert asked("One event's whole way", said) == of_event
+    assert asked("One event", said) == of_event
+
+
+def test_one_orders_events_are_found_by_its_id(said: Said) -> None:
+    assert [kind_of(entry) for entry in asked("All events of one order", said)] == [
+        "delivery handled",
+        "webhook published",
+    ]
+
+
+def test_one_handlers_failures_are_found_and_not_the_successes_beside_it(said: Said) -> None:
+    failures = asked("All failures of one handler", said)
+
+    assert [entry["labels"]["event_type"] for entry in failures] == ["half_fine", "failing"]
+    outcomes = [
+        {run["name"].rpartition(".")[2]: run["outcome"] for run in e["jsonPayload"]["handlers"]} for e in failures
+    ]
+    assert outcomes == [{"succeed_too": "handled", "fail": "failed"}, {"fail": "failed"}]
+
+
+def test_late_acknowledgements_are_found_by_their_latency(said: Said) -> None:
+    assert asked("Acknowledged late", said) == of_kinds({"webhook published"}, said)
