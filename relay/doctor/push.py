@@ -7,9 +7,12 @@ from relay.doctor.facts import Facts, Service, Subscription
 from relay.doctor.findings import Finding, about, bad, good, unknown
 from relay.doctor.topics import exists
 from relay.pubsub.topology import TOPIC_RETENTION_SECONDS, Topology
+from relay.settings.worker import PushAuth
 
 PUSH_PATH = "/pubsub/push"
 MIN_HOURS_OF_ATTEMPTS = 6  # A worker that is broken overnight must not empty the subscription into the dead letters.
+
+_WITH_TOKENS = (PushAuth.OIDC, PushAuth.IAM)
 
 Decide = Callable[[Subscription], Finding]
 
@@ -82,13 +85,14 @@ def _pusher(found: Subscription, wanted: Topology, worker: Service | None) -> Fi
     check = "push identity"
     if worker is None:
         return unknown(check, "the worker's settings could not be read")
-    if worker.environ.get("PUSH_AUTH") == "off":
-        return unknown(check, "PUSH_AUTH is off: the worker asks nobody for a token")
+    if worker.environ.get("PUSH_AUTH") not in _WITH_TOKENS:
+        return unknown(check, f"PUSH_AUTH is {worker.environ.get('PUSH_AUTH')}: nobody asks for a token")
     account = worker.environ.get("PUSH_SERVICE_ACCOUNT")
     actual = found.push_config.oidc_token.service_account_email if found.push_config.oidc_token else ""
+    if not account and not actual:
+        return bad(check, "pushes without a token: every delivery is refused; name an account that may call the worker")
     if not account:
-        named = f"pushes as {actual}" if actual else "pushes without a token"
-        return unknown(check, f"{named}; the worker names no PUSH_SERVICE_ACCOUNT to compare it with")
+        return unknown(check, f"pushes as {actual}; the worker names no PUSH_SERVICE_ACCOUNT to compare it with")
     if actual != account:
         who = f"as {actual}" if actual else "without a token"
         identity = commands.push_identity(account, worker.environ.get("PUSH_AUDIENCE"))
@@ -100,8 +104,11 @@ def _pusher(found: Subscription, wanted: Topology, worker: Service | None) -> Fi
 
 def _audience(found: Subscription, wanted: Topology, worker: Service | None) -> Finding:
     check = "push audience"
-    audience = worker.environ.get("PUSH_AUDIENCE") if worker else None
-    if worker is None or not audience:
+    if worker is None or worker.environ.get("PUSH_AUTH") not in _WITH_TOKENS:
+        return unknown(check, "nobody says which audience the worker expects")
+    # For `iam` it is Cloud Run that checks, and it wants the service's own address.
+    audience = worker.environ.get("PUSH_AUDIENCE") or worker.url
+    if audience is None:
         return unknown(check, "the worker names no PUSH_AUDIENCE to compare it with")
     token = found.push_config.oidc_token
     # Without an audience Pub/Sub takes the endpoint ("Authentication for push subscriptions").

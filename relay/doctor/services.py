@@ -1,6 +1,6 @@
 """Checks of the services' settings: do they parse, are the hash keys there, are the limits in their order. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from relay.doctor import commands
 from relay.doctor.facts import Facts, Missing, Service, Subscription
@@ -8,7 +8,9 @@ from relay.doctor.findings import Absent, Finding, about, bad, good, unknown
 from relay.errors import ConfigurationError
 from relay.pubsub.topology import Topology
 from relay.settings.base import split_commas
+from relay.settings.destinations import DestinationSettings
 from relay.settings.doctor import DoctorSettings
+from relay.settings.onestock import OneStockSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
 
@@ -21,8 +23,8 @@ _LIMITS = ("HANDLER_BUDGET_SECONDS", "ACK_DEADLINE_SECONDS", "LEASE_SECONDS")
 def check(facts: Facts, wanted: Topology) -> Iterator[Finding]:
     """Yield the findings."""
     settings = facts.settings
-    yield _there("receiver's settings", facts.receiver, settings.receiver_service, ReceiverSettings, settings)
-    yield _there("worker's settings", facts.worker, settings.worker_service, WorkerSettings, settings)
+    yield _settings("receiver's settings", facts.receiver, settings.receiver_service, settings, _read_receiver)
+    yield _settings("worker's settings", facts.worker, settings.worker_service, settings, _read_worker)
     missing = "the receiver"
     yield about("hash keys", facts.receiver, lambda receiver: _hash_keys(receiver, settings), missing=missing)
     yield about("receiver's time", facts.receiver, lambda found: _receiver_time(found, settings), missing=missing)
@@ -31,27 +33,40 @@ def check(facts: Facts, wanted: Topology) -> Iterator[Finding]:
     yield about("limits", facts.worker, lambda found: _limits(found, ack_deadline, settings), missing="the worker")
 
 
-def _there(
-    check: str,
-    service: Service | Missing,
-    name: str,
-    model: type[ReceiverSettings] | type[WorkerSettings],
-    settings: DoctorSettings,
+def _settings(
+    check: str, service: Service | Missing, name: str, settings: DoctorSettings, read: Callable[[Service], None]
 ) -> Finding:
     if isinstance(service, Absent):
         return bad(check, f"there is no Cloud Run service {name} in {settings.region}; set REGION, or deploy it")
-    return about(check, service, lambda found: _valid(check, found, model), missing=name)
+    return about(check, service, lambda found: _valid(check, found, read), missing=name)
 
 
-def _valid(check: str, service: Service, model: type[ReceiverSettings] | type[WorkerSettings]) -> Finding:
-    # The limits and the hash keys have a check of their own; what could not be read may be right.
-    environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
-    stand_ins = dict.fromkeys([*service.unreadable, HASH_KEYS], "stand-in")
+def _valid(check: str, service: Service, read: Callable[[Service], None]) -> Finding:
+    hidden = sorted(set(service.unreadable) - {HASH_KEYS})
+    if hidden:
+        return unknown(check, f"{', '.join(hidden)}: the secrets may not be read here")
     try:
-        model.from_environ(environ | stand_ins)
+        read(service)
     except ConfigurationError as error:
         return bad(check, f"{service.name}: {error}")
     return good(check, f"{service.name} has what it needs")
+
+
+def _read_receiver(service: Service) -> None:
+    """Raise ConfigurationError as the receiver's start would, the hash keys aside: they have a check of their own."""
+    ReceiverSettings.from_environ({**service.environ, HASH_KEYS: "stand-in"})
+
+
+def _read_worker(service: Service) -> None:
+    """Raise ConfigurationError as the worker's start would, the limits aside: they have a check of their own."""
+    environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
+    worker = WorkerSettings.from_environ(environ)
+    budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings) or worker.handler_budget_seconds
+    onestock = OneStockSettings.if_set(environ)
+    if onestock is not None:
+        onestock.check_fits(handler_budget_seconds=budget)
+    destinations = DestinationSettings.from_environ(environ)
+    destinations.check_fits(handler_budget_seconds=budget, has_onestock=onestock is not None)
 
 
 def _hash_keys(receiver: Service, settings: DoctorSettings) -> Finding:

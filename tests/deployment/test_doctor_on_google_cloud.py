@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
+from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud.run_v2.types import Service
 from google.protobuf.json_format import ParseDict
 
@@ -36,7 +37,7 @@ def apis(running_apis: GoogleApis) -> GoogleApis:
 
 
 def examined(apis: GoogleApis) -> list[Finding]:
-    cloud = Cloud(requests.Session(), dict.fromkeys(GOOGLE, apis.url))
+    cloud = Cloud(AuthorizedSession(AnonymousCredentials()), dict.fromkeys(GOOGLE, apis.url))
     return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT}), {})
 
 
@@ -58,6 +59,12 @@ def set_variable(resources: Resources, path: str, name: str, value: str) -> None
     container = template(resources, path)["containers"][0]
     others = [variable for variable in container["env"] if variable["name"] != name]
     container["env"] = [*others, {"name": name, "value": value}]
+
+
+def let_cloud_run_check(resources: Resources, *, audience: str) -> None:
+    set_variable(resources, google.WORKER, "PUSH_AUTH", "iam")
+    set_variable(resources, google.WORKER, "PUSH_AUDIENCE", "")
+    push_config(resources)["oidcToken"]["audience"] = audience
 
 
 FAULTS: dict[str, tuple[Spoil, set[str]]] = {
@@ -131,6 +138,14 @@ FAULTS: dict[str, tuple[Spoil, set[str]]] = {
         lambda it: set_variable(it, google.WORKER, "PUSH_AUTH", "off"),
         {"worker's settings"},
     ),
+    "Cloud Run checks the pusher, for another address": (
+        lambda it: let_cloud_run_check(it, audience="https://elsewhere.example.com"),
+        {"push audience"},
+    ),
+    "orders cannot be fetched": (
+        lambda it: set_variable(it, google.WORKER, "ONESTOCK_API_URL", "https://api.example.com"),
+        {"worker's settings"},
+    ),
     "no worker": (lambda it: it.pop(google.WORKER), {"worker's settings"}),
     "a secret with a line break": (
         lambda it: it[google.SECRET].update(payload={"data": "dGVzdC1rZXkKdGVzdA=="}),
@@ -186,6 +201,17 @@ def test_what_may_not_be_seen_is_never_good(path: str, apis: GoogleApis) -> None
     tells_less = path in {f"projects/{google.PROJECT}", f"projects/{google.PROJECT}:getIamPolicy"}
     assert still_good < seen or tells_less
     assert bad_checks(findings) == set()
+
+
+def test_a_secret_of_the_worker_that_may_not_be_read_leaves_its_settings_open(apis: GoogleApis) -> None:
+    reference = {"secretKeyRef": {"secret": "onestock-password", "version": "1"}}
+    variable = {"name": "ONESTOCK_PASSWORD", "valueSource": reference}
+    template(apis.resources, google.WORKER)["containers"][0]["env"].append(variable)
+    apis.forbidden.add(f"projects/{google.PROJECT}/secrets/onestock-password/versions/1:access")
+
+    verdicts = {finding.check: finding.verdict for finding in examined(apis)}
+
+    assert verdicts["worker's settings"] is Verdict.UNKNOWN
 
 
 def test_no_finding_repeats_a_hash_key(apis: GoogleApis) -> None:

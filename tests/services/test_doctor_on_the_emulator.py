@@ -224,6 +224,16 @@ def test_an_emulator_that_does_not_answer_is_no_good_health(emulated: Emulated) 
     assert "Traceback" not in ended.stderr
 
 
+def test_without_credentials_it_says_how_to_log_in() -> None:
+    # Else Google's library asks the network whether this is a machine of theirs.
+    offline = {"HOME": "/nonexistent", "NO_GCE_CHECK": "true", "GOOGLE_CLOUD_PROJECT": "test-relay"}
+
+    ended = Tool(offline).run("doctor")
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "gcloud auth application-default login" in ended.stderr
+
+
 def test_wrong_use_is_exit_status_2_and_one_line() -> None:
     nowhere = Tool({"HOME": "/nonexistent"}).run("doctor")
 
