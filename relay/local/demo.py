@@ -6,6 +6,12 @@ import time
 from collections.abc import Iterator
 
 UNREADABLE_EVERY = 10
+EVENT_TYPES = (
+    "order_state_changed",
+    "line_item_group_state_changed",
+    "parcel_state_changed",
+    "stock_import_error_occurred",
+)
 _ORDER_STATES = ("placed", "picking", "packed", "fulfilled")
 _PARCEL_STATES = ("created", "dispatched", "collected")
 

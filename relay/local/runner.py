@@ -14,7 +14,7 @@ from relay.local import demo, display
 from relay.local.emulator import PUBSUB, Emulator
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
-from relay.local.simulator import Attempt, Webhook
+from relay.local.simulator import Attempt, Simulator
 from relay.pubsub import topology
 from relay.settings.tools import ToolSettings
 
@@ -102,26 +102,21 @@ class LocalRun:
         return services
 
     def _send(self, parts: contextlib.ExitStack, stopping: threading.Event) -> None:
-        webhooks: dict[str, Webhook] = {}
+        onestock = parts.enter_context(Simulator.start(time_scale=RETRY_TIME_SCALE, report=_show_attempt))
         url = f"http://127.0.0.1:{self.receiver_port}/webhooks/onestock"
+        webhooks = {
+            event_type: onestock.site.create_webhook(event_type, f"{url}/{event_type}", keys=(TEST_HASH_KEY.encode(),))
+            for event_type in demo.EVENT_TYPES
+        }
 
         def feed() -> None:
             for number, (event_type, body) in enumerate(demo.messages(), start=1):
-                if event_type not in webhooks:
-                    webhooks[event_type] = Webhook(
-                        event_type,
-                        f"{url}/{event_type}",
-                        keys=(TEST_HASH_KEY.encode(),),
-                        report=_show_attempt,
-                        time_scale=RETRY_TIME_SCALE,
-                    )
-                webhooks[event_type].put(body)
+                webhooks[event_type].put(event_type, body)
                 if number == self.events or stopping.wait(1 / self.events_per_second):
                     break
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
-        parts.callback(_close_all, webhooks)
         parts.callback(feeder.join)
         parts.callback(stopping.set)
 
@@ -142,11 +137,6 @@ class LocalRun:
                     raise ConfigurationError(f"{service.name} ended unexpectedly; it printed: {last}")
         _say(display.line("stopping", "everything"))
         return 0
-
-
-def _close_all(webhooks: dict[str, Webhook]) -> None:
-    for webhook in webhooks.values():
-        webhook.close()
 
 
 def _show_attempt(attempt: Attempt) -> None:
