@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ SITE_ID = "simulated-site"
 USER_ID = "relay"
 PASSWORD = "test-password-of-the-simulator"  # noqa: S105 - made for it
 DEFAULT_LIMIT = 25
+_DIGITS_OF_A_DATE = 14
 
 Content = Mapping[str, Any]
 
@@ -25,7 +27,7 @@ class ApiOptions:
     wraps_objects: bool = False
     """Whether an order comes in `{"order": ...}`."""
     heeds_start: bool = True
-    """Whether a page is found by `start`; else only by `search_after`."""
+    """Whether a page is found by `start` (an order's id, or a number); else only by `search_after`."""
     shows_hash_keys: bool = False
     """Whether a webhook is shown with its hash key."""
 
@@ -89,14 +91,14 @@ class SimulatedApi:
 
     def _search(self, content: Content) -> Any:
         state = content.get("filter", {}).get("state")
-        first, last = content.get("from_date", 0), content.get("to_date", float("inf"))
+        first, last = _moment(content.get("from_date"), 0), _moment(content.get("to_date"), float("inf"))
         pattern = content.get("pattern", "")
         found = [
             order
-            for order in sorted(self._site.orders.values(), key=lambda order: (order["last_update"], order["id"]))
-            if state in (None, order["state"]) and first <= order["last_update"] <= last and pattern in order["id"]
+            for order in sorted(self._site.orders.values(), key=lambda order: (order["date"], order["id"]))
+            if state in (None, order["state"]) and first <= order["date"] <= last and pattern in order["id"]
         ]
-        page, pagination = self._page(found, content, key=lambda order: [order["last_update"], order["id"]])
+        page, pagination = self._page(found, content, key=lambda order: [order["date"], order["id"]])
         return {"orders": [_chosen(order, content) for order in page], "pagination": pagination}
 
     def _history(self, content: Content) -> Any:
@@ -157,6 +159,8 @@ class SimulatedApi:
     ) -> tuple[list[Any], dict[str, Any]]:
         asked = content.get("pagination", {})
         limit, start, after = asked.get("limit", DEFAULT_LIMIT), asked.get("start", 0), asked.get("search_after")
+        if isinstance(start, str):
+            start = 1 + [item["id"] for item in found].index(start)
         if self._options.heeds_start:
             return copy.deepcopy(list(found[start : start + limit])), {"limit": limit, "start": start}
         rest = found if after is None else [item for item in found if key(item) > after]
@@ -165,6 +169,15 @@ class SimulatedApi:
 
     def _wrapped(self, name: str, thing: Any) -> Any:
         return {name: thing} if self._options.wraps_objects else thing
+
+
+def _moment(date: int | None, default: float) -> float:
+    """Return a date as Unix seconds: it is written so, or as the digits YYYYMMDDhhmmss."""
+    if date is None:
+        return default
+    digits = str(date)
+    is_written_out = len(digits) == _DIGITS_OF_A_DATE
+    return datetime.strptime(f"{digits}+0000", "%Y%m%d%H%M%S%z").timestamp() if is_written_out else date
 
 
 def _chosen(order: Content, content: Content) -> dict[str, Any]:
