@@ -1,4 +1,4 @@
-"""`python -m bench`: `measure` is `make bench`, `report` shows the last result again."""
+"""`python -m bench`: `measure` is `make bench`, `report` shows the last result again, `profile` where the time goes."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import click
 
 from bench import machine, report, wrk
 from bench.errors import BenchError
-from bench.parts import limits, memory_store, pushes, receivers, starts
+from bench.parts import limits, memory_store, profiles, pushes, receivers, starts
 from bench.plan import Plan
 from bench.results import Results, Sample
 from relay.errors import ConfigurationError
@@ -34,10 +34,6 @@ PARTS: dict[str, Callable[[Plan], Iterator[Sample]]] = {
 ONCE = ("starts", "store")
 """Parts that repeat by themselves, or whose figures are averages over thousands already."""
 
-CAUTION = """
-CAUTION: Pub/Sub refuses a PublishRequest whose messages have different ordering keys (API reference of PubsubMessage:
-"All PubsubMessages published in a given PublishRequest must specify the same ordering_key value"; the service answers
-FAILED_PRECONDITION). The emulator takes it, and the group commit sends it. These figures hold for the emulator only."""
 
 results_folder = click.option(
     "--results",
@@ -108,7 +104,6 @@ def measure(  # noqa: PLR0913 - one for each option
     results.write(file)
     report.draw(file)
     report.show(results)
-    click.echo(CAUTION)
 
 
 @bench.command("report")
@@ -122,6 +117,21 @@ def show(*, readme: bool, folder: Path) -> None:
         report.write_readme(results)
     else:
         report.show(results)
+
+
+@bench.command()
+@click.argument("contestant", type=click.Choice(profiles.NAMES))
+@click.option("--connections", default=1, show_default=True)
+@click.option("--seconds", default=8.0, show_default=True)
+def profile(*, contestant: str, connections: int, seconds: float) -> None:
+    """Show where a service's time goes under a closed loop."""
+    wrk.find()
+    with _emulator() as work:
+        found = profiles.of(contestant, connections=connections, seconds=seconds, folder=work)
+    for title, shares in (("in a package's own code", found.packages), ("in a function and below", found.functions)):
+        click.echo(f"\n{title}")
+        for name, share in list(shares.items())[:40]:
+            click.echo(f"{share:6.1%} {name}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import model, prepared, wrk
+from bench import model, prepared, profile, wrk
 from bench.errors import BenchError
 from bench.percentiles import percentiles
 from bench.ratios import ratios
@@ -133,3 +133,15 @@ def test_a_million_webhooks_that_come_alone_are_billed_a_rounded_up_instance_eac
     assert alone["Cloud Run, receiver: instances"] == pytest.approx(100_000)
     assert busy["Cloud Run, receiver: instances"] == pytest.approx(2_000)
     assert model.webhooks_per_second(0.001, 2, assumed) == pytest.approx(1_000)
+
+
+def test_a_profile_adds_up_whole_functions_and_each_package_alone() -> None:
+    stacks = [
+        "handle (/v/lib/python3.11/site-packages/gunicorn/a.py:1);relay (/app/relay/receiver/webhook.py:2) 3",
+        "handle (/v/lib/python3.11/site-packages/gunicorn/a.py:9) 1",
+    ]
+
+    found = profile.added_up(stacks)
+
+    assert found.functions == {"gunicorn: handle": 1.0, "relay/receiver/webhook.py: relay": 0.75}
+    assert found.packages == {"relay/receiver/webhook.py": 0.75, "gunicorn": 0.25}
