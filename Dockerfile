@@ -4,6 +4,7 @@
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+WORKDIR /build
 RUN python3 -m venv /app/venv
 COPY requirements.txt requirements-firestore.txt ./
 # Compiled here once, so that a cold start does not compile.

@@ -23,15 +23,16 @@ bench: $(VENV)/installed-dev bench/.venv/installed ## Measure the relay against 
 bench-report: $(VENV)/installed-dev bench/.venv/installed ## Put the last result into bench/README.md
 	@$(BIN)/python -m bench report --readme
 
-lint: $(VENV)/installed-dev ## Check format, rules, types, import laws and spelling
+lint: $(VENV)/installed-dev ## Check format, rules, types, import laws, spelling, Dockerfile, shell and YAML
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell
+	$(BIN)/hadolint Dockerfile && $(BIN)/shellcheck .ci/run deploy/in-builder && $(BIN)/yamllint --strict .
 
 format: $(VENV)/installed-dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 requirements: $(VENV)/installed ## Pin requirements*.in anew, with hashes
-	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore requirements-dev bench/requirements; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
+	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore deploy/requirements requirements-dev bench/requirements; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
 
 clean: ## Remove what make made
 	rm -rf $(VENV) bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -40,8 +41,8 @@ $(VENV)/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-firestore.txt requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-firestore.txt -r requirements-dev.txt && touch $@
+$(VENV)/installed-dev: $(VENV)/installed requirements-firestore.txt deploy/requirements.txt requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-firestore.txt -r deploy/requirements.txt -r requirements-dev.txt && touch $@
 
 bench/.venv/installed: bench/requirements.txt
 	$(PYTHON) -m venv bench/.venv && bench/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt && touch $@

@@ -1,0 +1,9 @@
+"""What can go wrong in a deployment, each as one line that a person can act on."""
+
+
+class DeployError(Exception):
+    """Base of all errors of the deployment: exit status 1."""
+
+
+class WrongUse(DeployError):
+    """A setting or an argument is missing or wrong: exit status 2."""

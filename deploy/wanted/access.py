@@ -1,0 +1,80 @@
+"""APIs, service accounts, and what these may do in the whole project. Narrower grants stand with what they are on."""
+
+from deploy.installation import Installation
+from deploy.resources import Apis, Grant, Item, Resource
+
+_APIS = (
+    "artifactregistry.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
+    "firestore.googleapis.com",
+    "iam.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "logging.googleapis.com",
+    "monitoring.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+)
+_ROLES_OF_THE_BUILD = (
+    "roles/iam.securityReviewer",  # sees that there is nothing to grant
+    "roles/logging.configWriter",  # the log-based metrics
+    "roles/logging.logWriter",  # the build's own log
+    "roles/monitoring.alertPolicyEditor",
+    "roles/monitoring.dashboardEditor",
+    "roles/monitoring.notificationChannelViewer",
+    "roles/pubsub.editor",  # topics and subscriptions, not their policies
+    "roles/run.admin",  # the services, and who may call them
+    "roles/serviceusage.serviceUsageViewer",  # which APIs are on
+    "roles/storage.objectViewer",  # the sources that `gcloud builds submit` uploads
+)
+
+
+def account(installation: Installation, role: str, what: str) -> Resource:
+    """Return one of the relay's service accounts."""
+    email = installation.account(role)
+    return Resource(
+        what=f"service account {email}",
+        api="iam.googleapis.com",
+        listed_by=("iam", "service-accounts", "list"),
+        identity={"email": email},
+        settings={"displayName": what},
+        create=("iam", "service-accounts", "create", email.partition("@")[0], f"--display-name={what}"),
+        update=("iam", "service-accounts", "update", email, f"--display-name={what}"),
+        delete=("iam", "service-accounts", "delete", email),
+    )
+
+
+def items(installation: Installation) -> list[Item]:
+    """Return the declared items."""
+    build = account(installation, "build", "OneStock relay: builds and deploys")
+    receiver = account(installation, "receiver", "OneStock relay: receiver")
+    worker = account(installation, "worker", "OneStock relay: worker")
+    push = account(installation, "push", "OneStock relay: pushes to the worker")
+    optional = (
+        ("bigquery.googleapis.com", installation.bigquery_dataset),
+        ("cloudscheduler.googleapis.com", installation.watchdog_schedule),
+        ("compute.googleapis.com", installation.armor_policy),
+    )
+    apis = Apis((*_APIS, *(api for api, is_used in optional if is_used)))
+    builder = f"serviceAccount:{build.identity['email']}"
+    return [
+        apis,
+        build,
+        receiver,
+        worker,
+        push,
+        *(_in_project(installation, builder, role) for role in _ROLES_OF_THE_BUILD),
+        *(_on_account(each, builder, "roles/iam.serviceAccountUser") for each in (receiver, worker, push)),
+        # Projects that used Pub/Sub before April 2021 need it; elsewhere it repeats what Pub/Sub's agent may do.
+        _on_account(push, f"serviceAccount:{installation.pubsub_agent}", "roles/iam.serviceAccountTokenCreator"),
+    ]
+
+
+def _in_project(installation: Installation, member: str, role: str) -> Grant:
+    return Grant(group=("projects",), name=installation.project, member=member, role=role)
+
+
+def _on_account(resource: Resource, member: str, role: str) -> Grant:
+    email = resource.identity["email"]
+    return Grant(group=("iam", "service-accounts"), name=email, on=resource, member=member, role=role)

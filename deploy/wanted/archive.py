@@ -1,0 +1,46 @@
+"""Optional: every event as a row in BigQuery, written by Pub/Sub itself."""
+
+from deploy.installation import Installation
+from deploy.resources import Grant, Item, Resource
+from deploy.wanted.pubsub import seconds, subscription
+
+_TABLE = "events"
+# Source: "BigQuery subscriptions" (Pub/Sub), properties that are written with --write-metadata.
+_SCHEMA = "subscription_name=STRING,message_id=STRING,publish_time=TIMESTAMP,data=BYTES,attributes=STRING"
+
+
+def items(installation: Installation) -> list[Item]:
+    """Return the declared items; none where no dataset is named."""
+    dataset = installation.bigquery_dataset
+    if not dataset:
+        return []
+    tables = ("alpha", "bq", "tables")
+    table = Resource(
+        what=f"BigQuery table {dataset}.{_TABLE}",
+        api="bigquery.googleapis.com",
+        listed_by=(*tables, "list", f"--dataset={dataset}"),
+        identity={"id": f"{installation.project}:{dataset}.{_TABLE}"},
+        create=(*tables, "create", _TABLE, f"--dataset={dataset}", f"--schema={_SCHEMA}"),
+    )
+    writes = Grant(
+        group=("projects",),
+        name=installation.project,
+        member=f"serviceAccount:{installation.pubsub_agent}",
+        role="roles/bigquery.dataEditor",
+        condition=f'resource.name.startsWith("projects/{installation.project}/datasets/{dataset}")',
+    )
+    where = f"{installation.project}.{dataset}.{_TABLE}"
+    archive = subscription(
+        installation,
+        f"{installation.pubsub_topic}-archive",
+        installation.pubsub_topic,
+        settings={
+            "bigqueryConfig": {"table": where, "writeMetadata": True},
+            "messageRetentionDuration": seconds("7d"),
+        },
+        flags={
+            "bigqueryConfig": (f"--bigquery-table={where}", "--write-metadata"),
+            "messageRetentionDuration": ("--message-retention-duration=7d",),
+        },
+    )
+    return [table, writes, archive]

@@ -1,0 +1,139 @@
+"""Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/pubsub/topology.py)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.gcloud import Command
+from deploy.installation import Installation
+from deploy.resources import Grant, Item, Resource
+
+ACK_DEADLINE_SECONDS = 600  # Pub/Sub's maximum: how long it waits for the worker.
+_API = "pubsub.googleapis.com"
+_TOPICS = ("pubsub", "topics")
+_SUBSCRIPTIONS = ("pubsub", "subscriptions")
+_DAY_SECONDS = 86_400
+_PUBLISHER = "roles/pubsub.publisher"
+_SUBSCRIBER = "roles/pubsub.subscriber"
+
+
+def items(installation: Installation) -> list[Item]:
+    """Return the declared items."""
+    events = topic(installation.pubsub_topic, retention="7d")
+    dead_letters = topic(installation.pubsub_dead_letter_topic, retention="31d")
+    agent = f"serviceAccount:{installation.pubsub_agent}"
+    push = _push(installation)
+    return [
+        dead_letters,
+        events,
+        _dead_letters_pull(installation),
+        push,
+        _grant(dead_letters, installation.pubsub_dead_letter_topic, agent, _PUBLISHER),
+        _grant(push, installation.pubsub_subscription, agent, _SUBSCRIBER),
+        _grant(events, installation.pubsub_topic, _account(installation, "receiver"), _PUBLISHER),
+        _grant(dead_letters, installation.pubsub_dead_letter_topic, _account(installation, "worker"), _PUBLISHER),
+    ]
+
+
+def topic(name: str, *, retention: str) -> Resource:
+    """Return a topic that keeps what was published for `retention`, for a seek back."""
+    flag = f"--message-retention-duration={retention}"
+    return Resource(
+        what=f"topic {name}",
+        api=_API,
+        listed_by=(*_TOPICS, "list"),
+        identity={"name": name},
+        settings={"messageRetentionDuration": seconds(retention)},
+        create=(*_TOPICS, "create", name, flag),
+        update=(*_TOPICS, "update", name, flag),
+        delete=(*_TOPICS, "delete", name),
+    )
+
+
+def subscription(
+    installation: Installation,
+    name: str,
+    topic_name: str,
+    *,
+    settings: Mapping[str, Any],
+    flags: Mapping[str, Command],
+    only_at_creation: Command = (),
+) -> Resource:
+    """Return a subscription that never expires; `flags` are what makes each of the `settings`."""
+    return Resource(
+        what=f"subscription {name}",
+        api=_API,
+        listed_by=(*_SUBSCRIPTIONS, "list"),
+        identity={"name": name},
+        settings={
+            "topic": f"projects/{installation.project}/topics/{topic_name}",
+            "expirationPolicy": {},  # Never. The default removes it after 31 idle days.
+            **settings,
+        },
+        create=(*_SUBSCRIPTIONS, "create", name, f"--topic={topic_name}", *only_at_creation),
+        update=(*_SUBSCRIPTIONS, "update", name),
+        flags={"expirationPolicy": ("--expiration-period=never",), **flags},
+        delete=(*_SUBSCRIPTIONS, "delete", name),
+    )
+
+
+def _push(installation: Installation) -> Resource:
+    endpoint = f"{installation.worker_url}/pubsub/push"
+    identity = {"serviceAccountEmail": installation.account("push"), "audience": installation.worker_url}
+    dead_letter_topic = f"projects/{installation.project}/topics/{installation.pubsub_dead_letter_topic}"
+    return subscription(
+        installation,
+        installation.pubsub_subscription,
+        installation.pubsub_topic,
+        settings={
+            "pushConfig": {"pushEndpoint": endpoint, "oidcToken": identity},
+            "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
+            "enableMessageOrdering": True,
+            "messageRetentionDuration": seconds("7d"),
+            "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"},
+            "deadLetterPolicy": {"deadLetterTopic": dead_letter_topic, "maxDeliveryAttempts": 100},
+        },
+        flags={
+            "pushConfig": (
+                f"--push-endpoint={endpoint}",
+                f"--push-auth-service-account={identity['serviceAccountEmail']}",
+                f"--push-auth-token-audience={identity['audience']}",
+            ),
+            "ackDeadlineSeconds": (f"--ack-deadline={ACK_DEADLINE_SECONDS}",),
+            "messageRetentionDuration": ("--message-retention-duration=7d",),
+            "retryPolicy": ("--min-retry-delay=10s", "--max-retry-delay=600s"),
+            # Pub/Sub's maximum of attempts: nearly 16 hours at the longest back-off.
+            "deadLetterPolicy": (
+                f"--dead-letter-topic={installation.pubsub_dead_letter_topic}",
+                "--max-delivery-attempts=100",
+            ),
+        },
+        only_at_creation=("--enable-message-ordering",),
+    )
+
+
+def _dead_letters_pull(installation: Installation) -> Resource:
+    retention = installation.dead_letter_retention
+    return subscription(
+        installation,
+        installation.pubsub_dead_letter_subscription,
+        installation.pubsub_dead_letter_topic,
+        settings={"ackDeadlineSeconds": 60, "messageRetentionDuration": seconds(retention)},
+        flags={
+            "ackDeadlineSeconds": ("--ack-deadline=60",),
+            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
+        },
+    )
+
+
+def _grant(resource: Resource, name: str, member: str, role: str) -> Grant:
+    group = _TOPICS if resource.listed_by[1] == "topics" else _SUBSCRIPTIONS
+    return Grant(group=group, name=name, on=resource, member=member, role=role)
+
+
+def _account(installation: Installation, role: str) -> str:
+    return f"serviceAccount:{installation.account(role)}"
+
+
+def seconds(days: str) -> str:
+    """Turn `7d` into what the API says, `604800s`."""
+    return f"{int(days.removesuffix('d')) * _DAY_SECONDS}s"

@@ -1,0 +1,42 @@
+"""The idempotency store: a Firestore database of the relay's own, which forgets by itself."""
+
+from deploy.installation import Installation
+from deploy.resources import Grant, Item, Resource
+
+COLLECTION = "onestock_relay_runs"
+
+
+def items(installation: Installation) -> list[Item]:
+    """Return the declared items."""
+    name = f"projects/{installation.project}/databases/{installation.firestore_database}"
+    flag = f"--database={installation.firestore_database}"
+    database = Resource(
+        what=f"Firestore database {installation.firestore_database}",
+        api="firestore.googleapis.com",
+        listed_by=("firestore", "databases", "list"),
+        identity={"name": installation.firestore_database},
+        settings={"type": "FIRESTORE_NATIVE"},
+        create=(
+            *("firestore", "databases", "create", flag),
+            *(f"--location={installation.region}", "--type=firestore-native"),
+        ),
+        delete=("firestore", "databases", "delete", flag),
+    )
+    ttl = ("firestore", "fields", "ttls")
+    expiry = Resource(
+        what=f"TTL policy on {COLLECTION}.expires_at",
+        api=database.api,
+        inside=database,
+        listed_by=(*ttl, "list", flag, f"--collection-group={COLLECTION}"),
+        identity={"name": "expires_at"},
+        # Without --async gcloud waits until every document has been looked at.
+        create=(*ttl, "update", "expires_at", flag, f"--collection-group={COLLECTION}", "--enable-ttl", "--async"),
+    )
+    access = Grant(
+        group=("projects",),
+        name=installation.project,
+        member=f"serviceAccount:{installation.account('worker')}",
+        role="roles/datastore.user",
+        condition=f'resource.name=="{name}"',
+    )
+    return [database, expiry, access]
