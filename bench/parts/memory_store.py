@@ -54,7 +54,7 @@ def main() -> None:
 
 def _handle(store: MemoryStore, number: int) -> int:
     """Claim and complete one handler's run of one event, as the worker does; return the next number."""
-    claim = store.claim(ClaimRequest(key=f"{number:064x}/orders.log_order_state", lease_seconds=LEASE_SECONDS))
+    claim = store.claim(ClaimRequest(key=f"{number:064x}/orders.follow_order", lease_seconds=LEASE_SECONDS))
     if not isinstance(claim, Claim):
         raise BenchError(f"event {number} was not new to the store")
     store.complete(claim, Completion.HANDLED, retention_seconds=RETENTION_SECONDS)

@@ -1,6 +1,6 @@
 """One call to OneStock's API: the token, the repeats, the budget, and what an answer means.
 
-Source: "Calls back to OneStock" in docs/onestock.md. The token goes into the JSON body of every call, a GET's too;
+Source: "Calls back to OneStock" in docs/onestock.md. The token goes into the JSON body of every call, also of a GET;
 429 and 5xx are repeated after 1, 2, 4 ... 60 s; a 401 means that the token has ended, and costs one more login.
 """
 

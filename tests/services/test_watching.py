@@ -72,7 +72,7 @@ def asked(question: str, said: Said) -> list[Entry]:
         "projects/my-project/traces/4bf92f3577b34da6a3ce929d0e0e4736": trace,
         "172843227e45": said.event_id[:12],
         "ORD-1001": ORDER,
-        "handlers.orders.log_order_state": "tests.outcomes.by_event_type.fail",
+        "handlers.orders.follow_order": "tests.outcomes.by_event_type.fail",
         "latency_ms>300": "latency_ms>0",
     }
     query = QUESTIONS[question]
