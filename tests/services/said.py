@@ -113,6 +113,7 @@ def deliveries(stage: Stage) -> None:
     assert stage.push("fine") == 204
     assert stage.push("fine") == 204
     assert stage.push("half_fine") == 503
+    assert stage.push("half_fine", mended=True) == 204
     assert stage.push("failing") == 503
     assert stage.push("retried") == 503
     assert stage.push("rejected") == 204
