@@ -22,6 +22,8 @@ GOOGLE = {
     "firestore": "https://firestore.googleapis.com/v1",
 }
 
+_NAMES = {"run": "Cloud Run", "cloudresourcemanager": "projects", "firestore": "Firestore (FIRESTORE_EMULATOR_HOST)"}
+
 
 class Session(Protocol):
     """What is needed of `requests.Session`, or of Google's session that adds the credentials."""
@@ -62,7 +64,7 @@ class Cloud:
 
     def _read(self, method: str, api: str, path: str, body: Any) -> dict[str, Any] | Absent | Unreadable:
         if api not in self._urls:
-            return Unreadable(f"there is no {api} on an emulator")
+            return Unreadable(f"an emulator has no {_NAMES[api]}")
         url = f"{self._urls[api]}/{path}"
         try:
             answer = self._session.request(method, url, json=body, timeout=ANSWER_SECONDS)
@@ -75,7 +77,7 @@ class Cloud:
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return Absent()
         if answer.status_code == HTTPStatus.NOT_IMPLEMENTED:
-            return Unreadable("the emulator does not have this")
+            return Unreadable("an emulator has no grants")
         said = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
         return Unreadable(f"{api} answered {answer.status_code} {said}".replace("\n", " ").strip())
 

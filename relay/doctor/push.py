@@ -188,7 +188,7 @@ def _attempts(found: Subscription, wanted: Topology) -> Finding:
     hours = hours_of_attempts(found)
     text = f"{policy.max_delivery_attempts} attempts take about {hours:.1f} h"
     if hours < MIN_HOURS_OF_ATTEMPTS:
-        mend = _update(wanted, *commands.dead_letter_policy(wanted))
+        mend = _update(wanted, *commands.back_off(wanted), *commands.dead_letter_policy(wanted))
         return bad(check, f"{text}: a shorter outage makes every event a dead letter", mend)
     return good(check, text)
 

@@ -41,42 +41,24 @@ def service(role: str, url: str, timeout: str, variables: dict[str, str]) -> dic
     }
 
 
-def installed(url: str) -> dict[str, dict[str, Any]]:
-    """Return every resource of a relay that is as it must be; the services are under `url`, the worker private."""
-    worker_url = f"{url}/worker"
-    receiver = service("receiver", f"{url}/receiver", "15s", {"GOOGLE_CLOUD_PROJECT": PROJECT, "PUBSUB_TOPIC": TOPIC})
-    key = {
-        "name": "ONESTOCK_HASH_KEYS",
-        "valueSource": {"secretKeyRef": {"secret": "onestock-hash-keys", "version": "3"}},
-    }
-    receiver["template"]["containers"][0]["env"].append(key)
-    worker = {
-        "GOOGLE_CLOUD_PROJECT": PROJECT,
-        "PUBSUB_DEAD_LETTER_TOPIC": "onestock-dead-letters",
-        "PUSH_AUTH": "oidc",
-        "PUSH_AUDIENCE": worker_url,
-        "PUSH_SERVICE_ACCOUNT": PUSHER,
-        "IDEMPOTENCY_STORE": "firestore",
-        "FIRESTORE_DATABASE": "onestock-relay",
-    }
-    accounts = {
-        role: f"serviceAccount:onestock-{role}@{PROJECT}.iam.gserviceaccount.com" for role in ("receiver", "worker")
-    }
+def account(role: str) -> str:
+    """Return a service's own account, as a member of a policy."""
+    return f"serviceAccount:onestock-{role}@{PROJECT}.iam.gserviceaccount.com"
+
+
+def topics_and_subscriptions(worker_url: str) -> dict[str, dict[str, Any]]:
+    """Return what lies in Pub/Sub."""
+    token = {"serviceAccountEmail": PUSHER, "audience": worker_url}
     return {
-        _BASE: {"name": f"projects/{NUMBER}", "projectId": PROJECT},
-        f"{_BASE}:getIamPolicy": policy(),
         TOPIC: {"name": TOPIC, "messageRetentionDuration": "604800s"},
         f"{TOPIC}/subscriptions": {"subscriptions": [PUSH]},
-        f"{TOPIC}:getIamPolicy": policy(pubsub_publisher=accounts["receiver"]),
+        f"{TOPIC}:getIamPolicy": policy(pubsub_publisher=account("receiver")),
         DEAD_LETTERS: {"name": DEAD_LETTERS, "messageRetentionDuration": "2678400s"},
-        f"{DEAD_LETTERS}:getIamPolicy": policy(pubsub_publisher=f"{AGENT} {accounts['worker']}"),
+        f"{DEAD_LETTERS}:getIamPolicy": policy(pubsub_publisher=f"{AGENT} {account('worker')}"),
         PUSH: {
             "name": PUSH,
             "topic": TOPIC,
-            "pushConfig": {
-                "pushEndpoint": f"{worker_url}/pubsub/push",
-                "oidcToken": {"serviceAccountEmail": PUSHER, "audience": worker_url},
-            },
+            "pushConfig": {"pushEndpoint": f"{worker_url}/pubsub/push", "oidcToken": token},
             "ackDeadlineSeconds": 600,
             "messageRetentionDuration": "604800s",
             "enableMessageOrdering": True,
@@ -95,10 +77,39 @@ def installed(url: str) -> dict[str, dict[str, Any]]:
             "expirationPolicy": {},
             "state": "ACTIVE",
         },
+    }
+
+
+def services(url: str, worker_url: str) -> dict[str, dict[str, Any]]:
+    """Return what runs on Cloud Run."""
+    receiver = service("receiver", f"{url}/receiver", "15s", {"GOOGLE_CLOUD_PROJECT": PROJECT, "PUBSUB_TOPIC": TOPIC})
+    key = {"secretKeyRef": {"secret": "onestock-hash-keys", "version": "3"}}
+    receiver["template"]["containers"][0]["env"].append({"name": "ONESTOCK_HASH_KEYS", "valueSource": key})
+    worker = {
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "PUBSUB_DEAD_LETTER_TOPIC": "onestock-dead-letters",
+        "PUSH_AUTH": "oidc",
+        "PUSH_AUDIENCE": worker_url,
+        "PUSH_SERVICE_ACCOUNT": PUSHER,
+        "IDEMPOTENCY_STORE": "firestore",
+        "FIRESTORE_DATABASE": "onestock-relay",
+    }
+    return {
         RECEIVER: receiver,
         f"{RECEIVER}:getIamPolicy": policy(run_invoker="allUsers"),
         WORKER: service("worker", worker_url, "600s", worker),
         f"{WORKER}:getIamPolicy": policy(run_invoker=f"serviceAccount:{PUSHER}"),
+    }
+
+
+def installed(url: str) -> dict[str, dict[str, Any]]:
+    """Return every resource of a relay as it must be; the services are under `url`, the worker private."""
+    worker_url = f"{url}/worker"
+    return {
+        _BASE: {"name": f"projects/{NUMBER}", "projectId": PROJECT},
+        f"{_BASE}:getIamPolicy": policy(),
+        **topics_and_subscriptions(worker_url),
+        **services(url, worker_url),
         SECRET: {"name": SECRET, "payload": {"data": base64.b64encode(KEYS.encode()).decode()}},
         "receiver/health": {"status": "ok"},
         DOCUMENTS: {"documents": []},
