@@ -69,6 +69,11 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn pass
 
     init_gevent()
 
+    # gRPC waits for each call in one of these; with fewer than calls in flight, those that hang would hold up others.
+    import gevent
+
+    gevent.get_hub().threadpool.maxsize = 40
+
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
     """Keep the garbage collector from looking through all that was imported: that would hold a webhook up for 40 ms."""

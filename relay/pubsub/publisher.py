@@ -3,8 +3,12 @@
 `PublisherClient` of google.cloud.pubsub batches by a timer and commits in a thread of its own, which costs a lone
 webhook the timer and may never resolve its future. Here a waiting request does the work itself:
 
-    a request finds a free RPC slot      it leads: publishes all that waits, itself first, and answers
-    no slot is free                      it waits; the leader that finishes publishes for it or makes it the next leader
+    a request may have an RPC     it leads: publishes all that waits with its ordering key, itself first, and answers
+    it may not                    it waits; the leader that finishes publishes for it or makes it the next leader
+
+Pub/Sub takes messages of one ordering key only in one request ("PubsubMessage", API reference; the emulator takes any).
+So a request with a key may have an RPC while no other of its key does, which also keeps one order's events in order;
+those without a key share a few.
 
 No timer, no thread. Every request leaves with its own message id or with PublishError, at its deadline at the latest.
 """
@@ -12,7 +16,7 @@ No timer, no thread. Every request leaves with its own message id or with Publis
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,7 +30,8 @@ from relay.pubsub.publish_rpc import PublishRpc
 MAX_BATCH_BYTES = 9_800_000  # Pub/Sub refuses requests over 10 MB; the largest message (9.5 MB and attributes) fits.
 MAX_BATCH_MESSAGES = 1_000  # Pub/Sub's limit.
 MAX_WAITING_BYTES = 100_000_000  # Keeps what waits for a frozen Pub/Sub below the memory of a small instance.
-MAX_CONCURRENT_RPCS = 4  # One RPC that hangs must not hold up the others.
+MAX_CONCURRENT_RPCS = 32  # As many orders at once; gunicorn.conf.py has as many threads for gRPC.
+MAX_RPCS_WITHOUT_KEY = 4  # One RPC that hangs must not hold up the others.
 MIN_ATTEMPT_SECONDS = 0.5  # With less left, an RPC to a slow but healthy Pub/Sub would only fail.
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 1.0
@@ -72,6 +77,10 @@ class _Ticket:
     error: PublishError | None = None
 
     @property
+    def key(self) -> str:
+        return self.message.ordering_key
+
+    @property
     def is_settled(self) -> bool:
         return self.message_id is not None or self.error is not None
 
@@ -98,8 +107,8 @@ class GroupCommitPublisher:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._queue: deque[_Ticket] = deque()
-        self._rpcs = 0
+        self._queue: list[_Ticket] = []
+        self._rpcs: Counter[str] = Counter()  # In flight, by ordering key.
         self._waiting = 0
         self._waiting_bytes = 0
 
@@ -126,9 +135,17 @@ class GroupCommitPublisher:
             self._waiting += 1
             self._waiting_bytes = waiting_bytes
             self._queue.append(ticket)
-            if self._rpcs < MAX_CONCURRENT_RPCS:
-                self._rpcs += 1
-                ticket.leads = True
+            if self._may_lead(ticket):
+                self._make_lead(ticket)
+
+    def _may_lead(self, ticket: _Ticket) -> bool:
+        most = 1 if ticket.key else MAX_RPCS_WITHOUT_KEY
+        return self._rpcs.total() < MAX_CONCURRENT_RPCS and self._rpcs[ticket.key] < most
+
+    def _make_lead(self, ticket: _Ticket) -> None:
+        self._rpcs[ticket.key] += 1
+        ticket.leads = True
+        ticket.wake()
 
     def _leave(self, ticket: _Ticket) -> None:
         with self._lock:
@@ -160,16 +177,18 @@ class GroupCommitPublisher:
             self._hand_on(ticket)
 
     def _take_batch(self, leader: _Ticket) -> list[_Ticket]:
-        """Take the leader's message and as many of the waiting ones as one request holds, in their order."""
+        """Take the leader's message and as many of those that wait with its key as one request holds, in order."""
         with self._lock:
-            if leader in self._queue:
-                self._queue.remove(leader)
             batch, size_bytes = [leader], leader.size_bytes
-            while self._queue and len(batch) < MAX_BATCH_MESSAGES:
-                size_bytes += self._queue[0].size_bytes
-                if size_bytes > MAX_BATCH_BYTES:
+            for ticket in self._queue:
+                if ticket is leader or ticket.key != leader.key:
+                    continue
+                size_bytes += ticket.size_bytes
+                if size_bytes > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_MESSAGES:
                     break
-                batch.append(self._queue.popleft())
+                batch.append(ticket)
+            taken = set(batch)
+            self._queue = [ticket for ticket in self._queue if ticket not in taken]
             return batch
 
     def _publish_batch(self, batch: list[_Ticket], deadline: float) -> None:
@@ -211,21 +230,21 @@ class GroupCommitPublisher:
         logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), type(error).__name__)
         with self._lock:
             others = [ticket for ticket in tickets if ticket is not leader and not ticket.is_settled]
-            self._queue.extendleft(reversed(others))
+            self._queue[:0] = others
 
     def _hand_on(self, leader: _Ticket) -> None:
-        """Give the slot to the first request that still has time for an RPC; settle those that have not."""
+        """Let the first request lead that may and still has time for an RPC; settle those that have not."""
         with self._lock:
             if not leader.is_settled:
                 leader.error = PublishError("Pub/Sub did not confirm within the budget")
-            self._rpcs -= 1
-            while self._queue and self._rpcs < MAX_CONCURRENT_RPCS:
-                ticket = self._queue[0]
-                if ticket.deadline - self._clock() >= MIN_ATTEMPT_SECONDS:
-                    self._rpcs += 1
-                    ticket.leads = True
+            self._rpcs[leader.key] -= 1
+            if not self._rpcs[leader.key]:
+                del self._rpcs[leader.key]
+            for ticket in tuple(self._queue):
+                if ticket.deadline - self._clock() < MIN_ATTEMPT_SECONDS:
+                    self._queue.remove(ticket)
+                    ticket.error = PublishError("Pub/Sub did not confirm within the budget")
                     ticket.wake()
+                elif self._may_lead(ticket):
+                    self._make_lead(ticket)
                     return
-                self._queue.popleft()
-                ticket.error = PublishError("Pub/Sub did not confirm within the budget")
-                ticket.wake()

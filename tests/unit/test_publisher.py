@@ -10,7 +10,7 @@ from google.api_core import exceptions
 
 from relay.errors import PublishError
 from relay.message import Message
-from relay.pubsub.publisher import MAX_BATCH_BYTES, MAX_CONCURRENT_RPCS, GroupCommitPublisher
+from relay.pubsub.publisher import MAX_BATCH_BYTES, MAX_CONCURRENT_RPCS, MAX_RPCS_WITHOUT_KEY, GroupCommitPublisher
 from tests.wait import wait_until
 
 
@@ -19,12 +19,14 @@ class Topic:
 
     def __init__(self) -> None:
         self.batches: list[list[bytes]] = []
+        self.keys: list[set[str]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.failures: list[Exception] = []
 
     def rpc(self, messages: Sequence[Message], timeout_seconds: float) -> list[str]:
         self.batches.append([message.data for message in messages])
+        self.keys.append({message.ordering_key for message in messages})
         if not self.gate.wait(timeout_seconds):
             raise exceptions.DeadlineExceeded("frozen")
         if self.failures:
@@ -44,8 +46,8 @@ def publisher(topic: Topic) -> GroupCommitPublisher:
     return GroupCommitPublisher(topic.rpc, max_waiting=100)
 
 
-def publish(publisher: GroupCommitPublisher, data: bytes, budget_seconds: float = 5) -> str:
-    return publisher.publish(Message(data=data), budget_seconds=budget_seconds)
+def publish(publisher: GroupCommitPublisher, data: bytes, budget_seconds: float = 5, key: str = "") -> str:
+    return publisher.publish(Message(data=data, ordering_key=key), budget_seconds=budget_seconds)
 
 
 def outcome_of(publisher: GroupCommitPublisher, data: bytes) -> str:
@@ -60,10 +62,10 @@ def publish_behind_a_closed_gate(
 ) -> list[str]:
     """Fill every RPC slot, let `bodies` queue up behind them, then open the gate."""
     topic.gate.clear()
-    leaders = [pool.submit(publish, publisher, f"leader-{n}".encode()) for n in range(MAX_CONCURRENT_RPCS)]
-    wait_until(lambda: len(topic.batches) == MAX_CONCURRENT_RPCS, within=5)
+    leaders = [pool.submit(publish, publisher, f"leader-{n}".encode()) for n in range(MAX_RPCS_WITHOUT_KEY)]
+    wait_until(lambda: len(topic.batches) == MAX_RPCS_WITHOUT_KEY, within=5)
     waiting = [pool.submit(outcome_of, publisher, body) for body in bodies]
-    wait_until(lambda: publisher._waiting == MAX_CONCURRENT_RPCS + len(bodies), within=5)  # noqa: SLF001 - no other sign
+    wait_until(lambda: publisher._waiting == MAX_RPCS_WITHOUT_KEY + len(bodies), within=5)  # noqa: SLF001 - no other sign
     topic.gate.set()
     assert all(leader.result() for leader in leaders)
     return [future.result() for future in waiting]
@@ -83,8 +85,40 @@ def test_what_waits_together_is_published_together(publisher: GroupCommitPublish
         message_ids = publish_behind_a_closed_gate(publisher, topic, pool, bodies)
 
     assert message_ids == [f"id-{body.decode()}" for body in bodies]
-    assert sorted(body for batch in topic.batches[MAX_CONCURRENT_RPCS:] for body in batch) == sorted(bodies)
-    assert len(topic.batches) < MAX_CONCURRENT_RPCS + len(bodies) / 2
+    assert sorted(body for batch in topic.batches[MAX_RPCS_WITHOUT_KEY:] for body in batch) == sorted(bodies)
+    assert len(topic.batches) < MAX_RPCS_WITHOUT_KEY + len(bodies) / 2
+
+
+def test_messages_of_different_orders_never_share_a_request(publisher: GroupCommitPublisher, topic: Topic) -> None:
+    topic.gate.clear()
+    keys = [f"ORD-{number % 40}" for number in range(80)]
+
+    with ThreadPoolExecutor(80) as pool:
+        futures = [pool.submit(publish, publisher, f"{n}".encode(), key=key) for n, key in enumerate(keys)]
+        wait_until(lambda: publisher._waiting == len(keys), within=5)  # noqa: SLF001 - no other sign
+        in_flight = len(topic.batches)
+        topic.gate.set()
+        message_ids = [future.result() for future in futures]
+
+    assert message_ids == [f"id-{n}" for n in range(80)]
+    assert {len(keys) for keys in topic.keys} == {1}
+    assert in_flight == MAX_CONCURRENT_RPCS
+    assert len(topic.batches) < 80
+
+
+def test_one_orders_messages_are_published_one_after_another(publisher: GroupCommitPublisher, topic: Topic) -> None:
+    topic.gate.clear()
+
+    with ThreadPoolExecutor(20) as pool:
+        futures = [pool.submit(publish, publisher, b"0", key="ORD-1")]
+        wait_until(lambda: topic.batches, within=5)
+        for number in range(1, 10):
+            futures.append(pool.submit(publish, publisher, f"{number}".encode(), key="ORD-1"))
+            wait_until(lambda most=number + 1: publisher._waiting == most, within=5)  # noqa: SLF001 - no other sign
+        topic.gate.set()
+        assert all(future.result() for future in futures)
+
+    assert topic.batches == [[b"0"], [f"{number}".encode() for number in range(1, 10)]]
 
 
 def test_one_bad_message_does_not_fail_its_neighbours(publisher: GroupCommitPublisher, topic: Topic) -> None:
