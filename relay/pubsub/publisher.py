@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from google.api_core import exceptions
@@ -71,7 +71,7 @@ class _Ticket:
     message: Message
     deadline: float
     size_bytes: int
-    latch: threading.Lock = field(default_factory=_closed_latch)  # A tenth of what a threading.Event costs.
+    latch: "threading.Lock | None" = None  # Of those that wait; a tenth of what a threading.Event costs.
     leads: bool = False
     message_id: str | None = None
     error: PublishError | None = None
@@ -86,7 +86,7 @@ class _Ticket:
 
     def wake(self) -> None:
         """Let its request look again; under the publisher's lock."""
-        if self.latch.locked():
+        if self.latch is not None and self.latch.locked():
             self.latch.release()
 
 
@@ -117,8 +117,8 @@ class GroupCommitPublisher:
         ticket = _Ticket(message, self._clock() + budget_seconds, message.size_bytes)
         self._admit(ticket)
         try:
-            if not ticket.leads:
-                self._wait(ticket)
+            if ticket.latch is not None:
+                self._wait(ticket, ticket.latch)
             if ticket.leads:
                 self._lead(ticket)
         finally:
@@ -137,6 +137,8 @@ class GroupCommitPublisher:
             self._queue.append(ticket)
             if self._may_lead(ticket):
                 self._make_lead(ticket)
+            else:
+                ticket.latch = _closed_latch()
 
     def _may_lead(self, ticket: _Ticket) -> bool:
         most = 1 if ticket.key else MAX_RPCS_WITHOUT_KEY
@@ -152,9 +154,9 @@ class GroupCommitPublisher:
             self._waiting -= 1
             self._waiting_bytes -= ticket.size_bytes
 
-    def _wait(self, ticket: _Ticket) -> None:
+    def _wait(self, ticket: _Ticket, latch: threading.Lock) -> None:
         """Wait until the ticket is settled, made the leader, or out of time."""
-        ticket.latch.acquire(timeout=max(0.0, ticket.deadline - self._clock()))
+        latch.acquire(timeout=max(0.0, ticket.deadline - self._clock()))
         with self._lock:
             if ticket.leads or ticket.is_settled:
                 return

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from google.api_core import exceptions
@@ -106,6 +107,10 @@ def test_messages_of_different_orders_never_share_a_request(publisher: GroupComm
     assert len(topic.batches) < 80
 
 
+def is_full(publisher: GroupCommitPublisher, count: int) -> bool:
+    return publisher._waiting == count  # noqa: SLF001 - no other sign
+
+
 def test_one_orders_messages_are_published_one_after_another(publisher: GroupCommitPublisher, topic: Topic) -> None:
     topic.gate.clear()
 
@@ -114,7 +119,7 @@ def test_one_orders_messages_are_published_one_after_another(publisher: GroupCom
         wait_until(lambda: topic.batches, within=5)
         for number in range(1, 10):
             futures.append(pool.submit(publish, publisher, f"{number}".encode(), key="ORD-1"))
-            wait_until(lambda most=number + 1: publisher._waiting == most, within=5)  # noqa: SLF001 - no other sign
+            wait_until(partial(is_full, publisher, number + 1), within=5)
         topic.gate.set()
         assert all(future.result() for future in futures)
 
