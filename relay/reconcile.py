@@ -24,6 +24,7 @@ from relay.trace import Trace
 PAGE_SIZE = 50  # OneStock gives no more at once (likely).
 FIRST_WINDOW_SECONDS = 3_600
 PUBLISH_BUDGET_SECONDS = 30
+CLOCKS_DIFFER_SECONDS = 86_400  # OneStock's clock may be ahead of ours; what is not there yet costs a few empty pages.
 
 
 class Orders(Protocol):
@@ -120,7 +121,8 @@ class Reconciliation:
         progress = Progress(reached=wanted.placed_since)
         pool = ThreadPoolExecutor(self._connections)
         try:
-            for end, orders in windows(self._orders, wanted.placed_since, lambda: int(self._now().timestamp())):
+            last = int(self._now().timestamp()) + CLOCKS_DIFFER_SECONDS
+            for end, orders in windows(self._orders, wanted.placed_since, last):
                 for part in _parts(orders):
                     for found in pool.map(lambda order: self._catch_up(order, wanted), self._paced(part, wanted)):
                         progress = progress.after(found)
@@ -166,16 +168,17 @@ def check_dates_are_heeded(orders: Orders) -> None:
         )
 
 
-def windows(orders: Orders, start: int, now: Callable[[], int]) -> Iterator[tuple[int, Iterator[Order]]]:
-    """Yield (end, orders) for window after window of dates from `start` up to the present, whole seconds each.
+def windows(orders: Orders, start: int, last: int) -> Iterator[tuple[int, Iterator[Order]]]:
+    """Yield (end, orders) for window after window of dates from `start` up to `last`, whole seconds each.
 
+    An order that is updated meanwhile is not missed either way: its date stays, or it moves to a later window.
     A window of one second may hold more than a page; only there it matters how a page leads to the next. That the end
     of a window belongs to it is likely; the next one begins with it, and what both have is yielded once.
     """
     at, width_seconds = start, FIRST_WINDOW_SECONDS
     before: set[str] = set()
-    while at < (present := now()):
-        end = min(at + width_seconds, present)
+    while at < last:
+        end = min(at + width_seconds, last)
         found = orders.search_orders(from_date=at, to_date=end, page_size=PAGE_SIZE)
         page = list(islice(found, PAGE_SIZE))
         if len(page) >= PAGE_SIZE and end - at > 1:

@@ -104,7 +104,7 @@ def _followed(steps: "Iterator[Progress]", wanted: "Wanted", *, now: datetime) -
     except BaseException:
         click.echo(
             f"Not finished. To go on, name these instead: --since {_shown(wanted.since)} --placed-since "
-            f"{_shown(reached)}",
+            f"{_shown(min(reached, int(time.time())))}",
             err=True,
         )
         raise

@@ -96,7 +96,8 @@ def test_every_change_of_an_order_is_published_once_and_in_order(onestock: OneSt
     *_, end = steps(onestock, topic)
 
     assert topic.changes == [("A", "picking"), ("A", "packed"), ("A", "fulfilled")]
-    assert (end.reached, end.orders, end.changed_orders, end.events) == (NOW, 2, 1, 3)
+    assert (end.orders, end.changed_orders, end.events) == (2, 1, 3)
+    assert end.reached > NOW
 
 
 @pytest.mark.parametrize("ends_before", [False, True])
