@@ -145,7 +145,6 @@ class HandOver:
 
     def _once(self, effect: Effect, event: Event) -> None:
         destination = self._destinations.effects[effect.kind]
-        self._sender.check_open(destination)
         claim = self._claim(effect)
         if claim is None:
             return

@@ -62,7 +62,7 @@ class Sender:
         Raises Retry for 429, 5xx, no answer, and what nobody foresaw; Reject for any other 4xx. While a destination's
         Retry-After lasts, nothing is sent to its host: Retry at once.
         """
-        self.check_open(destination)
+        self._check_open(destination)
         headers = signed_headers(body, webhook_id=webhook_id, secrets=destination.secrets, timestamp=self._now())
         deadline = self._clock() + self._budget_seconds
         try:
@@ -82,7 +82,7 @@ class Sender:
         self._heed_retry_after(destination, answer.headers)
         raise Retry(text)
 
-    def check_open(self, destination: Destination) -> None:
+    def _check_open(self, destination: Destination) -> None:
         """Raise Retry while the destination's host has asked not to be called."""
         with self._lock:
             left = self._closed_until.get(destination.host, 0.0) - self._clock()
@@ -99,7 +99,7 @@ class Sender:
 def _seconds_of(retry_after: str, now: datetime) -> float:
     """Return how long Retry-After (seconds, or a date: RFC 9110) asks to wait; 0 where it says nothing."""
     if retry_after.isascii() and retry_after.isdecimal():
-        return min(float(retry_after[:12]), LONGEST_PAUSE_SECONDS)
+        return float(retry_after[:12])
     try:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:

@@ -201,17 +201,29 @@ def test_a_hand_over_that_is_not_recorded_is_repeated_under_its_own_id(
         hand_over.effects(EVENT, order_id="ORD-1")
     shop.remove(1)
 
-    _until_done(hand_over)
+    _until_done(hand_over, OrderStateChanged(order_id="ORD-1", new_state="closed"))
 
     assert [request.data["piece"] for request in customer.requests] == [0, 0, 1]
     assert customer.requests[0].webhook_id == customer.requests[1].webhook_id
     assert pieces(customer) == [0, 1]
 
 
-def _until_done(hand_over: HandOver) -> None:
+def test_a_store_that_is_silent_for_a_moment_is_asked_again(
+    hand_over: HandOver, shop: Shop, store: FailingStore, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    store.completions_to_lose = 1
+
+    for _ in range(2):
+        hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert len(customer.requests) == 1
+
+
+def _until_done(hand_over: HandOver, event: Event = EVENT) -> None:
     while True:
         try:
-            return hand_over.effects(EVENT, order_id="ORD-1")
+            return hand_over.effects(event, order_id="ORD-1")
         except Retry:
             continue
 

@@ -150,7 +150,9 @@ def test_a_pause_is_an_hour_at_most(
         sender.send(destination, BODY, webhook_id="id-1")
     clock.ahead = 3_601
 
-    sender.check_open(destination)
+    customer.reply = lambda _: Reply()
+
+    assert sender.send(destination, BODY, webhook_id="id-1") == 204
 
 
 @contextmanager
