@@ -20,12 +20,12 @@ try:
         ReceiverSettings.from_environ(os.environ)
     else:
         from relay.settings.destinations import DestinationSettings
-        from relay.settings.onestock import OneStockSettings
+        from relay.settings.webhooks import WatchdogSettings
         from relay.settings.worker import WorkerSettings
 
         worker = WorkerSettings.from_environ(os.environ)
         budget = worker.handler_budget_seconds
-        if (api := OneStockSettings.if_set(os.environ)) is not None:
+        if (api := WatchdogSettings.if_set(os.environ)) is not None:
             api.check_fits(handler_budget_seconds=budget)
         destinations = DestinationSettings.from_environ(os.environ)
         destinations.check_fits(handler_budget_seconds=budget, has_onestock=api is not None)

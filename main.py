@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from relay.settings.receiver import ReceiverSettings
     from relay.settings.worker import WorkerSettings
     from relay.stores import Store
+    from relay.stores.sightings import Sightings
+    from relay.watchdog import Watchdog
+    from relay.worker.auth import Authenticate
 
 # gunicorn's own code for "the app cannot be loaded": the master then stops instead of starting workers for ever.
 APP_LOAD_ERROR = 4
@@ -67,8 +70,7 @@ def worker() -> "Flask":
     from relay.pubsub.publisher import GroupCommitPublisher
     from relay.pubsub.quarantine import Quarantine
     from relay.registry import Registry
-    from relay.settings.worker import PushAuth, WorkerSettings
-    from relay.worker import auth
+    from relay.settings.worker import WorkerSettings
     from relay.worker.app import create_app
     from relay.worker.dispatch import Dispatcher, Limits
 
@@ -93,14 +95,48 @@ def worker() -> "Flask":
         limits=limits,
         ack_deadline_seconds=settings.ack_deadline_seconds,
     )
-    authenticate: auth.Authenticate = auth.anybody
-    if settings.push_auth is PushAuth.OIDC:
-        authenticate = auth.OidcAuthenticator(
-            audience=settings.push_audience or "",
-            service_account=settings.push_service_account or "",
-            certificates=auth.CertificateCache(auth.certificates_from(settings.push_certificates_url)),
-        )
-    return create_app(settings, authenticate=authenticate, dispatcher=dispatcher)
+    return create_app(
+        settings,
+        authenticate=_authenticator(settings, settings.push_service_account),
+        authenticate_scheduler=_authenticator(
+            settings, settings.watchdog_service_account or settings.push_service_account
+        ),
+        dispatcher=dispatcher,
+        watchdog=_watchdog(settings, onestock),
+    )
+
+
+def _authenticator(settings: "WorkerSettings", service_account: str | None) -> "Authenticate":
+    from relay.settings.worker import PushAuth
+    from relay.worker import auth
+
+    if settings.push_auth is not PushAuth.OIDC:
+        return auth.anybody
+    return auth.OidcAuthenticator(
+        audience=settings.push_audience or "",
+        service_account=service_account or "",
+        certificates=auth.CertificateCache(auth.certificates_from(settings.push_certificates_url)),
+    )
+
+
+def _watchdog(settings: "WorkerSettings", onestock: "list[OneStock]") -> "Watchdog | None":
+    from relay.settings.webhooks import WatchdogSettings
+    from relay.watchdog import Watchdog
+
+    watched = WatchdogSettings.if_set(os.environ)
+    if watched is None:
+        return None
+    return Watchdog(onestock[0], _sightings(settings), watched, now=lambda: datetime.now(UTC))
+
+
+def _sightings(settings: "WorkerSettings") -> "Sightings":
+    if settings.idempotency_store == "memory":
+        from relay.stores.sightings import MemorySightings
+
+        return MemorySightings()
+    from relay.stores.firestore_sightings import FirestoreSightings
+
+    return FirestoreSightings(project=settings.project, database=settings.firestore_database)
 
 
 def _recorder(settings: "ReceiverSettings") -> "Recorder | None":

@@ -35,6 +35,12 @@ class WorkerSettings(ServiceSettings):
         alias="PUSH_SERVICE_ACCOUNT",
         description="The e-mail of the service account that the push subscription signs with; for oidc.",
     )
+    watchdog_service_account: str | None = Field(
+        default=None,
+        alias="WATCHDOG_SERVICE_ACCOUNT",
+        description="The e-mail of the service account with which Cloud Scheduler calls the watchdog, with the "
+        "audience PUSH_AUDIENCE; PUSH_SERVICE_ACCOUNT if unset.",
+    )
     push_certificates_url: str = Field(
         default="https://www.googleapis.com/oauth2/v1/certs",
         alias="PUSH_CERTIFICATES_URL",

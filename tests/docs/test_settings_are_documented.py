@@ -8,9 +8,9 @@ import pytest
 from relay.errors import ConfigurationError
 from relay.settings.destinations import DestinationSettings
 from relay.settings.doctor import DoctorSettings
-from relay.settings.onestock import OneStockSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.tools import ToolSettings
+from relay.settings.webhooks import WebhookSettings
 from relay.settings.worker import WorkerSettings
 from relay.worker.dispatch import Outcome
 
@@ -24,7 +24,7 @@ def example() -> dict[str, str]:
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
-    models = (ReceiverSettings, WorkerSettings, ToolSettings, OneStockSettings, DestinationSettings, DoctorSettings)
+    models = (ReceiverSettings, WorkerSettings, ToolSettings, WebhookSettings, DestinationSettings, DoctorSettings)
     fields = [field for model in models for field in model.model_fields.values()]
 
     assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields}
@@ -39,7 +39,7 @@ def test_the_example_shows_the_defaults_and_starts_both_services() -> None:
 
     assert ReceiverSettings.from_environ(shown) == ReceiverSettings.from_environ(minimal)
     assert WorkerSettings.from_environ(shown) == WorkerSettings.from_environ(minimal)
-    assert OneStockSettings.from_environ(shown) == OneStockSettings.from_environ(minimal)
+    assert WebhookSettings.from_environ(shown) == WebhookSettings.from_environ(minimal)
     assert DestinationSettings.from_environ(shown) == DestinationSettings.from_environ(minimal)
 
 
