@@ -72,4 +72,4 @@ def test_effects_need_onestocks_api_and_a_budget_below_the_handlers() -> None:
         settings().check_fits(handler_budget_seconds=60, has_onestock=False)
     with pytest.raises(ConfigurationError, match="DESTINATION_BUDGET_SECONDS"):
         settings().check_fits(handler_budget_seconds=10, has_onestock=True)
-    settings(REFUND_URL="").check_fits(handler_budget_seconds=60, has_onestock=False)
+    settings(REFUND_URL="").check_fits(handler_budget_seconds=1, has_onestock=False)
