@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 PARTS: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "limits": limits.measure,
     "receivers": receivers.compared,
+    "without-order": receivers.without_order,
     "steady": receivers.steady,
     "pushes": pushes.compared,
     "starts": starts.measure,
@@ -92,7 +93,7 @@ def measure(  # noqa: PLR0913 - one for each option
     """Measure, print the tables, keep the results and the plot."""
     wrk.find()
     if quick:
-        parts, connections, seconds, rounds, starts = tuple(PARTS)[:5], (1, 64), 3.0, 1, 5
+        parts, connections, seconds, rounds, starts = tuple(PARTS)[:6], (1, 64), 3.0, 1, 5
     file = folder / "results.json"
     results = Results.read(file) if add and file.exists() else Results(machine=machine.describe())
     with _emulator() as work:

@@ -33,12 +33,15 @@ class Prepared:
     """SHA-256 of each event's body."""
 
 
-def webhooks(file: Path, *, count: int, body_bytes: int) -> Prepared:
-    """Write signed webhooks to `file`; the signatures are good for hours. Large ones are fewer than `count`."""
+def webhooks(file: Path, *, count: int, body_bytes: int, id_field: str = "order_id") -> Prepared:
+    """Write signed webhooks to `file`; the signatures are good for hours. Large ones are fewer than `count`.
+
+    `id_field` names the field that tells the events apart; with any other than `order_id` they belong to no order.
+    """
     timestamp = int(time.time())
 
     def requests() -> Iterator[tuple[bytes, bytes]]:
-        for body in _bodies(range(min(count, MAX_FILE_BYTES // body_bytes)), body_bytes):
+        for body in _bodies(range(min(count, MAX_FILE_BYTES // body_bytes)), body_bytes, id_field):
             signed = signature.sign(
                 body, keys=[HASH_KEY], timestamp=timestamp, signed_string=SignedString.TIMESTAMP_BODY
             )
@@ -52,18 +55,18 @@ def pushes(file: Path, *, first: int, count: int, body_bytes: int, token: str) -
     received_at = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def requests() -> Iterator[tuple[bytes, bytes]]:
-        for number, body in enumerate(_bodies(range(first, first + count), body_bytes), start=first):
+        for number, body in enumerate(_bodies(range(first, first + count), body_bytes, "order_id"), start=first):
             envelope = _envelope(body, number, received_at)
             yield body, _framed(PUSH_PATH, {"Authorization": f"Bearer {token}"}, envelope)
 
     return _written(file, PUSH_PATH, body_bytes, requests())
 
 
-def _bodies(numbers: Iterable[int], body_bytes: int) -> Iterator[bytes]:
-    """Yield invented events of different orders, `body_bytes` long each (about 150 at least)."""
+def _bodies(numbers: Iterable[int], body_bytes: int, id_field: str) -> Iterator[bytes]:
+    """Yield invented events, each of another order, `body_bytes` long each (about 150 at least)."""
     for number in numbers:
         fields = {
-            "order_id": f"ORD-{number:09}",
+            id_field: f"ORD-{number:09}",
             "date": FIRST_DATE + number,
             "old_state": "placed",
             "new_state": "fulfilled",

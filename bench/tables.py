@@ -45,6 +45,12 @@ _CONNECTIONS = {"connections": "connections"}
 TABLES = (
     Table(part="receivers", heading="Receivers, closed loop, bodies of 200 B", conditions=_CONNECTIONS, values=_LOAD),
     Table(
+        part="without order",
+        heading="This receiver, events of no order: no ordering key, so that Pub/Sub takes many in one request",
+        conditions=_CONNECTIONS,
+        values=_LOAD,
+    ),
+    Table(
         part="steady",
         heading="Receivers, 200 requests/s whatever the answers take, 32 connections",
         conditions={},

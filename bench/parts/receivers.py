@@ -27,6 +27,15 @@ def compared(plan: Plan) -> Iterator[Sample]:
         yield from _one_start(contestant, prepared, cells, plan)
 
 
+def without_order(plan: Plan) -> Iterator[Sample]:
+    """Yield the receiver under events of no order: they have no ordering key, as those of all peers."""
+    count = round(FASTEST_PER_SECOND * max(plan.seconds, load.WARM_UP_SECONDS))
+    prepared = webhooks(plan.folder / "webhooks", count=count, body_bytes=BODY_BYTES, id_field="import_id")
+    for contestant in _wanted(plan, ("receiver",)):
+        cells = [_cell("without order", contestant, connections=connections) for connections in plan.connections]
+        yield from _one_start(contestant, prepared, cells, plan)
+
+
 def two_workers(plan: Plan) -> Iterator[Sample]:
     """Yield the receiver and the no-op view with two worker processes each."""
     prepared = _small(plan)
