@@ -64,7 +64,7 @@ class Cloud:
 
     def _read(self, method: str, api: str, path: str, body: Any) -> dict[str, Any] | Absent | Unreadable:
         if api not in self._urls:
-            return Unreadable(f"an emulator has no {_NAMES[api]}")
+            return Unreadable(f"an emulator has no {_NAMES.get(api, api)}")
         url = f"{self._urls[api]}/{path}"
         try:
             answer = self._session.request(method, url, json=body, timeout=ANSWER_SECONDS)

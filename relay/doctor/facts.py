@@ -173,7 +173,7 @@ def gather(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) -
         project_policy=_read(Policy, cloud.policy("cloudresourcemanager", base)),
         receiver_policy=_read(Policy, cloud.policy("run", receiver)),
         worker_policy=_read(Policy, cloud.policy("run", worker)),
-        project_number=project["name"].rpartition("/")[2] if isinstance(project, dict) else project,
+        project_number=str(project.get("name", "")).rpartition("/")[2] if isinstance(project, dict) else project,
         receiver=_local(environ, settings.receiver_url)
         if is_local
         else _service(cloud, receiver, settings.receiver_url),

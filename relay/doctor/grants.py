@@ -79,7 +79,7 @@ def _granted(
 def _agent(facts: Facts) -> str:
     """Return Pub/Sub's own account; its number is left to the shell where nobody told us."""
     number = facts.project_number
-    if not isinstance(number, str):
+    if not isinstance(number, str) or not number:
         number = f"$(gcloud projects describe {facts.settings.project} --format='value(projectNumber)')"
     return f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 

@@ -16,8 +16,10 @@ from relay.doctor.findings import Finding, Verdict
 from relay.doctor.running import COLLECTION
 from relay.settings.doctor import DoctorSettings
 from relay.stores import firestore
+from tests.deployment.conftest import Deployer
 from tests.fakes import google_apis as google
 from tests.fakes.google_apis import GoogleApis, policy
+from tests.fakes.google_cloud import NUMBER, GoogleCloud
 from tests.gcloud import complaints
 
 Resources = dict[str, dict[str, Any]]
@@ -228,6 +230,20 @@ def test_every_command_is_one_that_gcloud_knows(apis: GoogleApis, tmp_path: Path
     assert complaints(commands, tmp_path) == []
     named = {command.rpartition(" | ")[2].split(" ")[1] for command in commands}
     assert named == {"pubsub", "run", "firestore", "secrets", "logging"}
+
+
+def test_what_deploy_applies_is_what_the_doctor_asks_for(deployer: Deployer, cloud: GoogleCloud) -> None:
+    deployer.did("apply", "pubsub", DEAD_LETTER_RETENTION="7d")  # The emulator's maximum.
+    worker_url = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
+    settings = {"GOOGLE_CLOUD_PROJECT": cloud.project, "WORKER_URL": worker_url}
+
+    apis = Cloud(AuthorizedSession(AnonymousCredentials()), {"pubsub": f"{cloud.url}/pubsub/v1"})
+    findings = examine(apis, DoctorSettings.from_environ(settings), {})
+
+    good = {finding.check for finding in findings if finding.verdict is Verdict.GOOD}
+    assert bad_checks(findings) == set()
+    assert good >= {"topic subscribed", "push endpoint", "ack deadline", "back-off", "expiry", "ordering", "filter"}
+    assert good >= {"dead-letter policy", "dead-letter publisher", "dead-letter subscriber", "dead-letter expiry"}
 
 
 def test_the_collection_is_the_stores_own() -> None:
