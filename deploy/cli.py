@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -17,8 +18,8 @@ from deploy.services import Services
 from deploy.smoke import smoke
 from deploy.wanted import AFTERWARDS, GROUPS
 
+ROOT = Path(__file__).parents[1]
 ROLES = ("receiver", "worker")
-_ROLE = click.Argument(["role"], type=click.Choice(ROLES))
 
 
 @click.group(epilog="Example: GOOGLE_CLOUD_PROJECT=my-project python -m deploy install")
@@ -48,13 +49,13 @@ def install() -> None:
     """Apply everything, then build and deploy both services in Cloud Build: the whole way, in one command."""
     installation, gcloud = _start()
     _apply(installation, gcloud, tuple(GROUPS), dry_run=False)
-    chosen = ",".join(f"_{name}={value}" for name, value in installation.chosen().items())
-    substitutions = (f"--substitutions=^|^{chosen.replace(',_', '|_')}",) if chosen else ()
-    click.echo("build and deploy; follow it in the console: Cloud Build, History")
-    gcloud.change(
-        ("builds", "submit", ".", "--config=cloudbuild.yaml", f"--region={installation.region}", *substitutions)
-    )
-    click.echo(f"receiver: {Services(installation, gcloud).url('receiver')}/webhooks/onestock/EVENT_TYPE")
+    chosen = "|".join(f"_{name}={value}" for name, value in installation.chosen().items())
+    substitutions = (f"--substitutions=^|^{chosen}",) if chosen else ()
+    where = f"--region={installation.region}"
+    gcloud.show(("builds", "submit", str(ROOT), f"--config={ROOT / 'cloudbuild.yaml'}", where, *substitutions))
+    url = Services(installation, gcloud).url("receiver")
+    key = f"gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
+    click.echo(f"OneStock's webhooks go to {url}/webhooks/onestock/EVENT_TYPE, with the hash key of: {key}")
 
 
 @deploy.command()

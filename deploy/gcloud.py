@@ -56,6 +56,12 @@ class Gcloud:
             self._sleep(5)
             waited += 5
 
+    def show(self, command: Command) -> None:
+        """Run a long command whose output goes where ours goes. Raises DeployError."""
+        ended = subprocess.run(["gcloud", *command, f"--project={self._project}", "--quiet"], check=False)  # noqa: S603, S607 - our words
+        if ended.returncode:
+            raise DeployError(f"gcloud {' '.join(command[:2])}: exit status {ended.returncode}; see above")
+
     def _run(self, command: Command, *, stdin: str) -> str:
         whole = ["gcloud", *command, f"--project={self._project}", "--format=json", "--quiet"]
         try:

@@ -59,6 +59,9 @@ class Installation:
     onestock_api_url: str = _setting("", "OneStock's API, for handlers that call it; empty: none")
     onestock_site_id: str = _setting("", "the site, for OneStock's API")
     onestock_user_id: str = _setting("", "the API user; its password is in the secret")
+    destinations_secret: str = _setting("", "the secret that holds DESTINATION_SECRETS; empty: none")
+    receiver_settings: str = _setting("", "further settings of the receiver, as in .env.example: NAME=VALUE NAME=VALUE")
+    worker_settings: str = _setting("", "further settings of the worker, alike: REFUND_URL=https://... and so on")
     alert_email: str = _setting("", "who is told when an alert fires; empty: alerts show in the console only")
     watchdog_schedule: str = _setting("", "when the worker looks at OneStock's webhooks, as in cron; empty: never")
     bigquery_dataset: str = _setting("", "archive every event into this BigQuery dataset; empty: no archive")
@@ -89,6 +92,9 @@ class Installation:
         if self.worker_concurrency == "0" or not self.worker_concurrency.isdecimal():
             raise WrongUse(f"WORKER_CONCURRENCY: {self.worker_concurrency}; set it to a number from 1")
         host = f"{self.worker_service}-{self.project_number}"
+        for setting in ("receiver_settings", "worker_settings"):
+            if not all(re.match(r"[A-Z][A-Z0-9_]*=", each) for each in getattr(self, setting).split()):
+                raise WrongUse(f"{setting.upper()}: write NAME=VALUE, with a space between two and none in a value")
         if len(host) > _MAX_HOST_LABEL:
             raise WrongUse(f"WORKER_SERVICE: {host} is too long for a host name; at most {_MAX_HOST_LABEL} characters")
 

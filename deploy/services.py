@@ -120,10 +120,10 @@ class Services:
             "ONESTOCK_SIGNATURE": settings.onestock_signature,
             "ONESTOCK_RECORD_UNTIL": settings.onestock_record_until,
             "ONESTOCK_SIGNED_STRING": settings.onestock_signed_string,
+            **_pairs(settings.receiver_settings),
         }
         return (
             *self._shape("receiver", environ, {"ONESTOCK_HASH_KEYS": settings.hash_keys_secret}),
-            "--args=main:receiver()",
             "--ingress=all",
             "--allow-unauthenticated",  # OneStock's signature is the authentication.
             f"--timeout={RECEIVER_TIMEOUT_SECONDS}s",
@@ -136,7 +136,26 @@ class Services:
 
     def _worker(self) -> Command:
         settings = self.installation
-        environ = {
+        return (
+            *self._shape("worker", self._worker_environ(), self._worker_secrets()),
+            "--no-allow-unauthenticated",
+            "--ingress=internal",  # Pub/Sub and Cloud Scheduler of this project, and nobody else.
+            f"--timeout={ACK_DEADLINE_SECONDS}s",
+            f"--concurrency={settings.worker_concurrency}",
+            f"--min={settings.worker_min}",
+            f"--max-instances={settings.worker_max}",
+            f"--cpu={settings.worker_cpu}",
+            f"--memory={settings.worker_memory}",
+        )
+
+    def _worker_environ(self) -> dict[str, str]:
+        settings = self.installation
+        onestock = {
+            "ONESTOCK_API_URL": settings.onestock_api_url,
+            "ONESTOCK_SITE_ID": settings.onestock_site_id,
+            "ONESTOCK_USER_ID": settings.onestock_user_id,
+        }
+        return {
             "GOOGLE_CLOUD_PROJECT": settings.project,
             "PUBSUB_DEAD_LETTER_TOPIC": settings.pubsub_dead_letter_topic,
             "LOG_CONTENT": settings.log_content,
@@ -150,27 +169,16 @@ class Services:
             "LEASE_SECONDS": str(LEASE_SECONDS),
             # Above the concurrency: else the liveness probe waits behind slow handlers and kills them.
             "WORKER_THREADS": str(int(settings.worker_concurrency) + 4),
+            **(onestock if settings.calls_onestock else {}),
+            **_pairs(settings.worker_settings),
         }
-        secrets = {}
-        if settings.calls_onestock:
-            environ |= {
-                "ONESTOCK_API_URL": settings.onestock_api_url,
-                "ONESTOCK_SITE_ID": settings.onestock_site_id,
-                "ONESTOCK_USER_ID": settings.onestock_user_id,
-            }
-            secrets = {"ONESTOCK_PASSWORD": settings.password_secret}
-        return (
-            *self._shape("worker", environ, secrets),
-            "--args=main:worker()",
-            "--no-allow-unauthenticated",
-            "--ingress=internal",  # Pub/Sub and Cloud Scheduler of this project, and nobody else.
-            f"--timeout={ACK_DEADLINE_SECONDS}s",
-            f"--concurrency={settings.worker_concurrency}",
-            f"--min={settings.worker_min}",
-            f"--max-instances={settings.worker_max}",
-            f"--cpu={settings.worker_cpu}",
-            f"--memory={settings.worker_memory}",
-        )
+
+    def _worker_secrets(self) -> dict[str, str]:
+        settings = self.installation
+        secrets = {"ONESTOCK_PASSWORD": settings.password_secret} if settings.calls_onestock else {}
+        if settings.destinations_secret:
+            secrets["DESTINATION_SECRETS"] = settings.destinations_secret
+        return secrets
 
     def _shape(self, role: str, environ: dict[str, str], secrets: dict[str, str]) -> Command:
         probe = f"httpGet.path=/health,httpGet.port={_PORT}"
@@ -179,6 +187,7 @@ class Services:
         return (
             f"--service-account={self.installation.account(role)}",
             "--command=gunicorn",
+            f"--args=main:{role}()",
             f"--port={_PORT}",
             "--cpu-boost",
             "--cpu-throttling",
@@ -192,3 +201,7 @@ class Services:
         """Return the newest version: pinned, so that a new key comes with a revision that can be taken back."""
         newest = self.gcloud.read(("secrets", "versions", "describe", "latest", f"--secret={secret}"))
         return str(newest["name"]).rpartition("/")[2]
+
+
+def _pairs(settings: str) -> dict[str, str]:
+    return dict(each.split("=", 1) for each in settings.split())

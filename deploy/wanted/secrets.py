@@ -14,6 +14,8 @@ def items(installation: Installation) -> list[Item]:
     declared = _secret(installation, installation.hash_keys_secret, reader="receiver", value=_hash_keys)
     if installation.calls_onestock:
         declared += _secret(installation, installation.password_secret, reader="worker", value=_password)
+    if installation.destinations_secret:
+        declared += _secret(installation, installation.destinations_secret, reader="worker", value=_destinations)
     return declared
 
 
@@ -46,7 +48,15 @@ def _hash_keys() -> str:
 
 
 def _password() -> str:
-    password = os.environ.get("ONESTOCK_PASSWORD")
-    if not password:
-        raise WrongUse("ONESTOCK_PASSWORD: missing; set it for the first run, which puts it into the secret")
-    return password
+    return _brought("ONESTOCK_PASSWORD")
+
+
+def _destinations() -> str:
+    return _brought("DESTINATION_SECRETS")
+
+
+def _brought(variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise WrongUse(f"{variable}: missing; set it for the first run, which puts it into the secret")
+    return value

@@ -1,0 +1,189 @@
+"""How the two services run on Cloud Run, and how a revision is tried, promoted and taken back, with the real gcloud."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from deploy.wanted.pubsub import ACK_DEADLINE_SECONDS
+from relay.settings.receiver import ReceiverSettings
+from relay.settings.worker import WorkerSettings
+from tests.deployment.conftest import Deployer
+from tests.fakes.google_cloud import GoogleCloud
+from tests.fakes.serving import Reply, Request, serving_requests
+
+IMAGE = "europe-west1-docker.pkg.dev/test-relay/onestock/relay@sha256:"
+FIRST, SECOND = IMAGE + "1" * 64, IMAGE + "2" * 64
+SETTINGS = {
+    "ONESTOCK_API_URL": "https://api.example.com",
+    "ONESTOCK_SITE_ID": "a-site",
+    "ONESTOCK_USER_ID": "a-user",
+    "ONESTOCK_HASH_KEYS": "a-test-hash-key",
+    "ONESTOCK_PASSWORD": "a-test-password",
+    "WORKER_SETTINGS": "RETENTION_SECONDS=864000 LOG_CONTENT=redacted",
+}
+
+
+@dataclass
+class Candidate:
+    """A receiver's revision without traffic: what it answers, and what it was asked."""
+
+    health: int = 200
+    unsigned: int = 401
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, request: Request) -> Reply:
+        self.asked.append(f"{request.method} {request.path}")
+        return Reply({}, self.health if request.method == "GET" else self.unsigned)
+
+
+@pytest.fixture(scope="module")
+def candidate(cloud: GoogleCloud) -> Iterator[Candidate]:
+    running = Candidate()
+    with serving_requests(running.answer) as cloud.run.address:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def deployed(deployer: Deployer, candidate: Candidate) -> Deployer:
+    deployer.settings = SETTINGS
+    deployer.did("apply", "secrets")
+    for role in ("worker", "receiver"):
+        deployer.did("service", role, f"--image={FIRST}")
+    assert not candidate.asked
+    return deployer
+
+
+def service_of(deployer: Deployer, role: str) -> dict[str, Any]:
+    return deployer.cloud.run.services[f"onestock-{role}"]
+
+
+def container_of(deployer: Deployer, role: str) -> dict[str, Any]:
+    container: dict[str, Any] = service_of(deployer, role)["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def environ_of(deployer: Deployer, role: str) -> dict[str, str]:
+    """Return a container's environment; a secret's value is the reference."""
+    entries = container_of(deployer, role)["env"]
+    references = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in entries if "valueFrom" in each}
+    values = {each["name"]: each.get("value", "") for each in entries if "valueFrom" not in each}
+    return values | {name: f"{reference['name']}:{reference['key']}" for name, reference in references.items()}
+
+
+def traffic_of(deployer: Deployer, role: str) -> dict[str, int]:
+    """Return what share of the calls each revision gets."""
+    targets = service_of(deployer, role)["status"]["traffic"]
+    return {each["revisionName"]: each["percent"] for each in targets if each.get("percent")}
+
+
+@pytest.mark.parametrize("role", ["receiver", "worker"])
+def test_a_service_runs_as_the_design_asks_for(deployed: Deployer, role: str) -> None:
+    container = container_of(deployed, role)
+    spec = service_of(deployed, role)["spec"]["template"]["spec"]
+    annotations = service_of(deployed, role)["spec"]["template"]["metadata"]["annotations"]
+
+    assert container["image"] == FIRST
+    assert (container["command"], container["args"]) == (["gunicorn"], [f"main:{role}()"])
+    assert container["startupProbe"]["httpGet"] == {"path": "/health", "port": 8080}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/health", "port": 8080}
+    assert annotations["run.googleapis.com/startup-cpu-boost"] == "True"
+    assert spec["serviceAccountName"] == f"onestock-{role}@{deployed.cloud.project}.iam.gserviceaccount.com"
+    assert spec["containerConcurrency"] == {"receiver": 80, "worker": 16}[role]
+
+
+def test_the_time_limits_are_in_their_order(deployed: Deployer) -> None:
+    receiver = ReceiverSettings.from_environ({**environ_of(deployed, "receiver"), "K_SERVICE": "receiver"})
+    worker = WorkerSettings.from_environ({**environ_of(deployed, "worker"), "K_SERVICE": "worker"})
+    timeouts = {
+        role: service_of(deployed, role)["spec"]["template"]["spec"]["timeoutSeconds"]
+        for role in ("receiver", "worker")
+    }
+
+    assert receiver.publish_budget_seconds < timeouts["receiver"] <= 15
+    assert worker.handler_budget_seconds < timeouts["worker"] <= ACK_DEADLINE_SECONDS
+    assert worker.ack_deadline_seconds == ACK_DEADLINE_SECONDS < worker.lease_seconds
+
+
+def test_a_liveness_probe_always_finds_a_thread(deployed: Deployer) -> None:
+    concurrency = service_of(deployed, "worker")["spec"]["template"]["spec"]["containerConcurrency"]
+
+    assert int(environ_of(deployed, "worker")["WORKER_THREADS"]) > concurrency
+
+
+def test_the_receiver_always_runs_and_the_worker_is_private(deployed: Deployer) -> None:
+    receiver, worker = (service_of(deployed, role)["metadata"]["annotations"] for role in ("receiver", "worker"))
+    callers = {
+        path.rpartition("/")[2]: [member for binding in policy["bindings"] for member in binding["members"]]
+        for (api, path), policy in deployed.cloud.policies.items()
+        if api == "run"
+    }
+
+    assert receiver["run.googleapis.com/minScale"] == "1"
+    assert (receiver["run.googleapis.com/ingress"], worker["run.googleapis.com/ingress"]) == ("all", "internal")
+    push = f"serviceAccount:onestock-push@{deployed.cloud.project}.iam.gserviceaccount.com"
+    assert callers == {"onestock-receiver": ["allUsers"], "onestock-worker": [push]}
+
+
+def test_secrets_are_references_to_one_version(deployed: Deployer) -> None:
+    references = environ_of(deployed, "receiver") | environ_of(deployed, "worker")
+
+    assert (
+        references.items()
+        >= {
+            "ONESTOCK_HASH_KEYS": "onestock-hash-keys:1",
+            "ONESTOCK_PASSWORD": "onestock-password:1",
+        }.items()
+    )
+    assert "a-test-" not in str(deployed.cloud.run.services)
+
+
+def test_the_worker_takes_further_settings(deployed: Deployer) -> None:
+    environ = environ_of(deployed, "worker")
+
+    assert (environ["RETENTION_SECONDS"], environ["LOG_CONTENT"]) == ("864000", "redacted")
+    assert environ["ONESTOCK_SITE_ID"] == "a-site"
+
+
+def test_a_revision_is_tried_then_promoted_then_taken_back(deployed: Deployer, candidate: Candidate) -> None:
+    deployed.did("promote", "receiver")
+    [first] = traffic_of(deployed, "receiver")
+    deployed.did("service", "receiver", f"--image={SECOND}")
+    before = traffic_of(deployed, "receiver")
+    deployed.did("smoke")
+    deployed.did("promote", "receiver")
+    [second] = traffic_of(deployed, "receiver")
+    deployed.did("rollback", "receiver")
+
+    assert before == {first: 100}
+    assert candidate.asked == ["GET /health", "POST /webhooks/onestock/smoke_test"]
+    assert second != first
+    assert traffic_of(deployed, "receiver") == {first: 100}
+
+
+def test_a_receiver_that_accepts_unsigned_webhooks_is_not_promoted(deployed: Deployer, candidate: Candidate) -> None:
+    candidate.unsigned = 202
+
+    ended = deployed.run("smoke")
+
+    candidate.unsigned = 401
+    assert ended.returncode == 1
+    assert "answered 202 instead of 401 to an unsigned webhook; not promoted" in ended.stderr
+
+
+def test_a_receiver_that_records_is_asked_nothing_that_it_would_publish(
+    deployed: Deployer, candidate: Candidate
+) -> None:
+    candidate.asked.clear()
+
+    deployed.did("smoke", ONESTOCK_SIGNATURE="record")
+
+    assert candidate.asked == ["GET /health"]
+
+
+def test_an_image_is_named_by_its_digest(deployed: Deployer) -> None:
+    ended = deployed.run("service", "worker", "--image=relay:latest")
+
+    assert ended.returncode == 2
+    assert ended.stderr == "relay:latest: name the image by its digest, NAME@sha256:...\n"
