@@ -119,6 +119,7 @@ class Reconciliation:
         """
         check_dates_are_heeded(self._orders)
         progress = Progress(reached=wanted.placed_since)
+        yield progress
         pool = ThreadPoolExecutor(self._connections)
         try:
             last = int(self._now().timestamp()) + CLOCKS_DIFFER_SECONDS
