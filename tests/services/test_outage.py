@@ -2,16 +2,18 @@
 
 import base64
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from relay.local.customer import CustomerSystem
 from relay.local.services import start_service
 from relay.local.simulator import Simulator, Status
+from relay.worker.app import WATCHDOG_PATH
 from tests.services.conftest import HASH_KEY, Service, Tool, wait_until
 
 OUTAGE_SECONDS = 40 * 60
@@ -42,6 +44,13 @@ def settings(settings: dict[str, str], customer: CustomerSystem, shop: Simulator
             "DESTINATION_SECRETS": SECRET,
         }
         yield {**settings, **shop.environ, **handed_over}
+
+
+@pytest.fixture
+def watched(settings: dict[str, str], receiver: Service) -> None:
+    """Let the watchdog of a worker that starts now enable the receiver's webhooks again."""
+    url = f"http://127.0.0.1:{receiver.port}/webhooks/onestock"
+    settings |= {"ONESTOCK_WEBHOOK_URL": url, "ONESTOCK_REENABLE_WEBHOOKS": "true"}
 
 
 class Life:
@@ -85,20 +94,22 @@ class Life:
             wait_until(lambda passed=passed: self.shop.site.time.now() > passed, within=5, every=0.01)  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("watched")
 def test_after_an_outage_the_customers_system_has_each_refund_and_shipment_once_and_in_order(
     shop: Simulator, receiver: Service, worker: Service, customer: CustomerSystem, tool: Tool, tmp_path: Path
 ) -> None:
     life = Life(shop, receiver)
+    all_well = look(worker)
     life.before_the_outage()
-    since = datetime.fromtimestamp(shop.site.time.now(), UTC).isoformat()
     receiver.child.stop()
     life.in_the_outage()
 
     with start_service("receiver", port=receiver.port, settings=tool.environ, output=tmp_path / "again.log"):
-        enable_all(shop)
+        found = look(worker)
+        advised = re.findall(r"python -m relay (reconcile --since \S+)", " ".join(found))
         life.after_the_outage()
-        caught_up = tool.json("reconcile", "--since", since, "--yes")
-        again = tool.json("reconcile", "--since", since, "--yes")
+        caught_up = tool.json(*advised[0].split(), "--yes")
+        again = tool.json(*advised[0].split(), "--yes")
         ended = 3 + 1 + caught_up["events"] + again["events"]
         wait_until(lambda: settled(worker) >= ended, within=20)
 
@@ -106,13 +117,18 @@ def test_after_an_outage_the_customers_system_has_each_refund_and_shipment_once_
     states = Counter(data["new_state"] for data in customer.taken_of("order_state_changed"))
     assert effects == [("refund", "SKU-1"), ("refund", "SKU-2"), ("shipment", None)]
     assert states == Counter(STATES)
-    assert (caught_up["events"], again["events"], customer.refused) == (7, 7, 0)
-    assert shown_of_order(tool, worker) == {"caught up": 14, "delivered": 4}
+    assert (caught_up["events"], again["events"], customer.refused) == (10, 10, 0)
+    assert shown_of_order(tool, worker) == {"caught up": 20, "delivered": 4}
+    assert all("is enabled" in text for text in all_well)
+    assert all("is disabled, and was enabled again" in text for text in found)
 
 
-def enable_all(shop: Simulator) -> None:
-    for webhook in shop.site.webhooks.values():
-        webhook.set_status(Status.ENABLED)
+def look(worker: Service) -> list[str]:
+    """Call the watchdog as Cloud Scheduler does, and return what it says of each webhook."""
+    response = requests.post(f"http://127.0.0.1:{worker.port}{WATCHDOG_PATH}", timeout=30)
+    said: list[str] = response.json()["webhooks"]
+    assert len(said) == len(EVENT_TYPES)
+    return said
 
 
 def settled(worker: Service) -> int:
