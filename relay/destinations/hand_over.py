@@ -8,7 +8,7 @@ from typing import Protocol, Self, assert_never
 from relay.destinations.effects import REFUND, SHIPMENT, Effect, Rules, effects_of
 from relay.destinations.envelope import body_of, id_of
 from relay.destinations.sender import Destination, Sender
-from relay.errors import ClaimLost, OneStockError, StoreError
+from relay.errors import ClaimLost, OneStockError, OneStockNotFound, StoreError
 from relay.events import Event
 from relay.onestock.http import PooledExchange
 from relay.onestock.models import Order, Parcel
@@ -138,6 +138,9 @@ class HandOver:
             if order_id is None and parcel_id is not None:
                 order_id = orders.get_parcel(parcel_id).order_id
             return None if order_id is None else orders.get_order(order_id)
+        except OneStockNotFound as error:
+            # Nothing to wait for, and nothing lost: what an order asks for is seen again at its next event.
+            raise Reject(str(error)) from error
         except OneStockError as error:
             if error.is_worth_retrying:
                 raise Retry(str(error)) from error

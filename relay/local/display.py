@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from relay.local.customer import Received
 from relay.local.simulator import Attempt, Status
 
 _WIDTH = 13
@@ -26,6 +27,17 @@ def attempt_lines(attempt: Attempt) -> list[str]:
     if attempt.webhook_status is Status.DISABLED:
         lines.append(line("disabled", f"OneStock gave up on {attempt.event_type}; it must be enabled by hand"))
     return lines
+
+
+def hand_over_line(received: Received) -> str:
+    """Return what the customer's system was given; its signature was right."""
+    data = received.data
+    if received.kind == "refund":
+        what = f"{data['order_id']}: {data['quantity']:g} of {data['item_id']}, {data['state']}"
+    else:
+        what = f"{data['order_id']}: parcel {data['parcel_id']}, {data['tracking_code']}"
+    again = ", again" if received.is_repeated else ""
+    return line(received.kind, f"{what}; the customer's system has verified and taken it{again}")
 
 
 def log_lines(text: str) -> list[str]:

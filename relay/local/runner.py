@@ -1,25 +1,29 @@
-"""`make run`: emulator, receiver, worker and a OneStock that sends; one line for each step, until Ctrl-C."""
+"""`make run`: OneStock, receiver, Pub/Sub, worker and the customer's system; one line for each step, until Ctrl-C."""
 
+import base64
 import contextlib
 import os
+import secrets
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import ConfigurationError
 from relay.local import demo, display
+from relay.local.customer import CustomerSystem, Received
 from relay.local.emulator import PUBSUB, Emulator
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
-from relay.local.simulator import Attempt, Simulator
+from relay.local.simulator import Attempt, Schedule, Simulator, Site
 from relay.pubsub import topology
 from relay.settings.tools import ToolSettings
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
-RETRY_TIME_SCALE = 0.02  # OneStock's half hour of retries in half a minute.
+# OneStock's half hour of retries in half a minute; its clock goes right, so that its dates are those of now.
+SCHEDULE = Schedule(retry_intervals_seconds=[0.02 * seconds for seconds in Schedule().retry_intervals_seconds])
 _FOLLOW_SECONDS = 0.05
 
 _print_lock = threading.Lock()
@@ -45,12 +49,15 @@ class LocalRun:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stopping.set())
         with tempfile.TemporaryDirectory(prefix="relay-") as folder, contextlib.ExitStack() as parts:
-            services = self._start(parts, Path(folder), stopping)
+            onestock = parts.enter_context(Simulator.start(schedule=SCHEDULE, report=_show_attempt))
+            shop = onestock.environ | _customer(parts)
+            services = self._start(parts, Path(folder), shop, stopping)
             if stopping.is_set():
                 return 0
-            _say(display.line("ready", f"OneStock -> http://127.0.0.1:{self.receiver_port} -> Pub/Sub -> worker"))
+            way = f"OneStock -> http://127.0.0.1:{self.receiver_port} -> Pub/Sub -> worker -> the customer's system"
+            _say(display.line("ready", way))
             _say(display.line("", "Ctrl-C stops everything"))
-            self._send(parts, stopping)
+            self._send(parts, onestock.site, stopping)
             return self._watch(services, stopping)
 
     def _check_ports(self) -> None:
@@ -64,7 +71,9 @@ class LocalRun:
                 f"or choose others: {' '.join(f'{name}={free_port()}' for name in taken)} make run"
             )
 
-    def _start(self, parts: contextlib.ExitStack, folder: Path, stopping: threading.Event) -> list[Child]:
+    def _start(
+        self, parts: contextlib.ExitStack, folder: Path, shop: Mapping[str, str], stopping: threading.Event
+    ) -> list[Child]:
         _say(display.line("starting", "the Pub/Sub emulator, the receiver and the worker"))
         emulator = parts.enter_context(Emulator.start(PUBSUB, port=self.emulator_port, output=folder / "emulator.log"))
         # The Pub/Sub client reads it from the environment of its process.
@@ -88,11 +97,14 @@ class LocalRun:
             "PUBSUB_EMULATOR_HOST": emulator.host,
             "ONESTOCK_HASH_KEYS": TEST_HASH_KEY,
             "PUSH_AUTH": "off",
+            **shop,
         }
         needed = [
             f"{field.alias}={settings[field.alias]}" for field in ToolSettings.model_fields.values() if field.alias
         ]
         _say(display.line("on call", f"{' '.join(needed)} python -m relay dead-letters list"))
+        receiver = f"ONESTOCK_HASH_KEYS={TEST_HASH_KEY} RECEIVER_URL=http://127.0.0.1:{self.receiver_port}"
+        _say(display.line("by hand", f"{receiver} python -m relay send order_state_changed --order ORD-1001"))
         services = []
         for name, port in (("worker", self.worker_port), ("receiver", self.receiver_port)):
             if stopping.is_set():
@@ -101,22 +113,21 @@ class LocalRun:
             services.append(parts.enter_context(child))
         return services
 
-    def _send(self, parts: contextlib.ExitStack, stopping: threading.Event) -> None:
-        onestock = parts.enter_context(Simulator.start(time_scale=RETRY_TIME_SCALE, report=_show_attempt))
+    def _send(self, parts: contextlib.ExitStack, site: Site, stopping: threading.Event) -> None:
         url = f"http://127.0.0.1:{self.receiver_port}/webhooks/onestock"
-        webhooks = {
-            event_type: onestock.site.create_webhook(event_type, f"{url}/{event_type}", keys=(TEST_HASH_KEY.encode(),))
-            for event_type in demo.EVENT_TYPES
-        }
+        for event_type in demo.EVENT_TYPES:
+            site.create_webhook(event_type, f"{url}/{event_type}", keys=(TEST_HASH_KEY.encode(),))
 
         def feed() -> None:
-            for number, (event_type, body) in enumerate(demo.messages(), start=1):
-                webhooks[event_type].put(event_type, body)
+            for number, step in enumerate(demo.steps(), start=1):
+                step(site)
                 if number == self.events or stopping.wait(1 / self.events_per_second):
                     break
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
+        # Before the services stop: OneStock would take that for failed attempts.
+        parts.callback(site.close)
         parts.callback(feeder.join)
         parts.callback(stopping.set)
 
@@ -137,6 +148,17 @@ class LocalRun:
                     raise ConfigurationError(f"{service.name} ended unexpectedly; it printed: {last}")
         _say(display.line("stopping", "everything"))
         return 0
+
+
+def _customer(parts: contextlib.ExitStack) -> dict[str, str]:
+    """Start the customer's system, and return the worker's settings for handing over to it."""
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    url = parts.enter_context(CustomerSystem(secret, report=_show_hand_over).running())
+    return {"REFUND_URL": f"{url}/refunds", "SHIPMENT_URL": f"{url}/shipments", "DESTINATION_SECRETS": secret}
+
+
+def _show_hand_over(received: Received) -> None:
+    _say(display.hand_over_line(received))
 
 
 def _show_attempt(attempt: Attempt) -> None:

@@ -36,7 +36,11 @@ def test_the_run_shows_each_way_and_leaves_nothing_running(
 
     shown = run.output.read_text()
     assert status == 0
-    assert all(f"  {step}" in shown for step in ("sent ", "acknowledged ", "handled ", "duplicate ", "dead letter "))
+    assert all(
+        f"  {step}" in shown
+        for step in ("sent ", "acknowledged ", "handled ", "duplicate ", "dead letter ", "refund ", "shipment ")
+    )
+    assert "verified and taken it, again" not in shown
     assert [name for name in NAMES if is_taken(int(environ[name]))] == []
 
 

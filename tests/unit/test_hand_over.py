@@ -266,7 +266,7 @@ def test_while_another_delivery_hands_over_it_is_retried(
 
 
 @pytest.mark.parametrize(
-    ("failure", "raised"), [(OneStockUnavailable("x", "429"), Retry), (OneStockNotFound("x", "404"), OneStockNotFound)]
+    ("failure", "raised"), [(OneStockUnavailable("x", "429"), Retry), (OneStockNotFound("x", "404"), Reject)]
 )
 def test_an_order_that_cannot_be_fetched_hands_over_nothing(
     hand_over: HandOver, shop: Shop, customer: CustomerSystem, failure: Exception, raised: type[Exception]
