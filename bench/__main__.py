@@ -95,7 +95,8 @@ def measure(  # noqa: PLR0913 - one for each option
     if quick:
         parts, connections, seconds, rounds, starts = tuple(PARTS)[:6], (1, 64), 3.0, 1, 5
     file = folder / "results.json"
-    results = Results.read(file) if add and file.exists() else Results(machine=machine.describe())
+    results = Results.read(file) if add and file.exists() else Results(machine={})
+    results.machine = machine.joined(results.machine, machine.describe())
     with _emulator() as work:
         plan = Plan(rounds=rounds, seconds=seconds, connections=connections, starts=starts, only=only, folder=work)
         limits.warm_emulator(plan)

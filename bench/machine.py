@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,14 @@ def describe() -> dict[str, str]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
+    }
+
+
+def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return `now`, with what differed `before` named too: parts of a result may be of different commits."""
+    return {
+        name: value if before.get(name, value).endswith(value) else f"{before[name]} and {value}"
+        for name, value in now.items()
     }
 
 
