@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench bench-report lint format requirements clean
+.PHONY: help run test soak bench bench-report image-check lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,9 @@ bench: $(VENV)/installed-dev bench/.venv/installed ## Measure the relay against 
 
 bench-report: $(VENV)/installed-dev bench/.venv/installed ## Put the last result into bench/README.md
 	@$(BIN)/python -m bench report --readme
+
+image-check: $(VENV)/installed-dev ## Build the image with buildah and try it; as root, needs buildah and debootstrap
+	$(BIN)/python -m pytest -m image tests/image $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check format, rules, types, import laws, spelling, Dockerfile, shell and YAML
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
