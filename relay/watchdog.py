@@ -102,7 +102,7 @@ def _write_line(finding: Finding) -> None:
         "url": webhook.url,
         "missing_since": None if finding.missing_since is None else finding.missing_since.isoformat(),
         "may_miss_events": finding.may_miss_events,
-        "reenabled": finding.is_reenabled,
+        "enabled_again": finding.is_reenabled,
         "problem": finding.problem,
     }
     logger.log(severity, "%s", text_of(finding), extra={"json_fields": fields})

@@ -12,6 +12,7 @@ from relay.cli.run import run
 from relay.cli.send import send
 from relay.cli.signature import signature
 from relay.cli.trace import trace
+from relay.cli.webhooks import webhooks
 from relay.errors import ConfigurationError, RelayError
 
 
@@ -20,7 +21,7 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-for command in (run, send, signature, dead_letters, replay, reconcile, trace, doctor):
+for command in (run, send, signature, dead_letters, replay, reconcile, trace, doctor, webhooks):
     relay.add_command(command)
 
 

@@ -41,7 +41,7 @@ def test_a_disabled_webhook_is_enabled_and_its_line_is_an_error(watching: Servic
 
     assert (first.status_code, second.status_code) == (200, 200)
     assert webhook.status is Status.ENABLED
-    told = [(line["severity"], line["status"], line["reenabled"]) for line in watching.canonical("webhook_status")]
+    told = [(line["severity"], line["status"], line["enabled_again"]) for line in watching.canonical("webhook_status")]
     assert told == [("INFO", "enabled", False), ("ERROR", "disabled", True)]
     assert watching.canonical("webhook_status")[1]["missing_since"]
 
