@@ -100,12 +100,15 @@ def simulator(attempts: list[Attempt], front: Front) -> Iterator[Simulator]:
 
 @contextlib.contextmanager
 def load(simulator: Simulator) -> Iterator[list[int]]:
-    """Let things happen at OneStock, fifty a second, until the block ends."""
+    """Let things happen at OneStock, fifty a second, or as many as a busy machine delivers, until the block ends."""
     emitted: list[int] = []
     stopping = threading.Event()
 
     def emit() -> None:
         while not stopping.wait(0.02):
+            serving = [webhook for webhook in simulator.site.webhooks.values() if webhook.status is Status.ENABLED]
+            if any(webhook.waiting > 3 for webhook in serving):
+                continue
             number = len(emitted)
             simulator.site.emit(EVENT_TYPES[number % 2], {"order_id": f"ORD-{number % 20}", "number": number})
             emitted.append(number)

@@ -143,7 +143,8 @@ def test_retries_follow_the_schedule_d4(made: Made, endpoint: Endpoint) -> None:
 
     settled(webhook)
     pauses = [later - earlier for earlier, later in zip(endpoint.arrivals, endpoint.arrivals[1:], strict=False)]
-    assert pauses == [pytest.approx(seconds / 1000, abs=0.05) for seconds in (30, 60, 120, 240, 480, 840)]
+    late = [pause - seconds / 1000 for pause, seconds in zip(pauses, (30, 60, 120, 240, 480, 840), strict=True)]
+    assert all(0 <= seconds < 1 for seconds in late), late
 
 
 def test_the_third_failure_alerts_and_success_counts_anew_d5(made: Made, endpoint: Endpoint) -> None:
