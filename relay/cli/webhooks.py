@@ -115,7 +115,9 @@ def sync(*, file: Path, dry_run: bool, yes: bool) -> None:
 
     declaration = Declaration.read(file.read_text(), name=str(file))
     with _connected() as (onestock, settings):
-        steps = difference(declaration, onestock.list_webhooks(), base=_base(settings))
+        base = _base(settings)
+        ours = [webhook for webhook in onestock.list_webhooks() if settings.is_ours(webhook.url)]
+        steps = difference(declaration, ours, base=base)
         for step in steps:
             click.echo(step)
         to_do = [step for step in steps if step.wanted is not None]

@@ -91,9 +91,12 @@ def url_for(base: str, event_type: str) -> str:
     return f"{base.rstrip('/')}/{event_type}"
 
 
-def difference(declaration: Declaration, webhooks: Iterable[Webhook], *, base: str) -> list[Step]:
-    """Return the steps that make OneStock match. Nothing is ever deleted: what is not declared is only told."""
-    left = [webhook for webhook in webhooks if webhook.url.startswith(base.rstrip("/"))]
+def difference(declaration: Declaration, ours: Iterable[Webhook], *, base: str) -> list[Step]:
+    """Return the steps that make OneStock match. Nothing is ever deleted: what is not declared is only told.
+
+    `ours` are the webhooks that lead to our receiver, `base` is its URL without an event type.
+    """
+    left = list(ours)
     steps = []
     for declared in declaration.webhooks:
         url = url_for(base, declared.event_type)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -286,6 +287,19 @@ def test_a_slow_server_never_holds_a_call_beyond_its_budget(api: FaultyApi, *, d
     assert isinstance(error, OneStockUnavailable)
     assert "no whole answer in time" in str(error)
     assert api.paths().count(ORDER) == 2
+
+
+def test_a_handshake_that_never_ends_ends_with_the_budget(api: FaultyApi) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        onestock = OneStock.connected(settings_for(api, ONESTOCK_API_URL=url, ONESTOCK_API_BUDGET_SECONDS="1"))
+        started = time.monotonic()
+        error = error_of(onestock)
+        onestock.close()
+
+    assert time.monotonic() - started < 1.2
+    assert isinstance(error, OneStockUnavailable)
+    assert not error.may_have_happened
 
 
 def test_a_server_that_is_not_there_is_an_error_within_the_budget(api: FaultyApi, times: FastTime) -> None:

@@ -108,13 +108,14 @@ def test_sync_shows_the_difference_asks_and_then_does_it(tool: Tool, simulator: 
 def test_sync_tells_of_what_is_not_declared_and_leaves_it(tool: Tool, simulator: Simulator, declared: Path) -> None:
     declared.write_text("webhooks: [order_state_changed]")
     simulator.site.create_webhook("invented", f"{OURS}/invented", keys=[b"test-old-key"])
+    simulator.site.create_webhook("theirs", f"{OURS}-of-others/theirs", keys=[b"test-key-of-others"])
 
     ended = tool.run("webhooks", "sync", str(declared), "--yes")
 
     assert ended.returncode == 0
     assert "left      invented: WH-3 (enabled) is not declared" in ended.stdout
-    assert "others.example" not in ended.stdout
-    assert [webhook.status for webhook in simulator.site.webhooks.values()] == [Status.ENABLED] * 3
+    assert "others" not in ended.stdout
+    assert [webhook.status for webhook in simulator.site.webhooks.values()] == [Status.ENABLED] * 4
 
 
 @pytest.mark.parametrize(
