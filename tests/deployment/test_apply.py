@@ -18,6 +18,7 @@ from relay.stores.firestore import COLLECTION
 from tests.deployment.conftest import Deployer
 from tests.fakes.google_cloud import NUMBER, Call, GoogleCloud
 
+pytestmark = pytest.mark.timeout(400)  # A hundred runs of gcloud, most of them in the first fixture.
 WORKER = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
 SETTINGS = {
     "ALERT_EMAIL": "on-call@example.com",
