@@ -16,6 +16,10 @@ from relay.stores.sightings import Sighting, Sightings
 
 _SEVERITY = {WebhookStatus.ENABLED: logging.INFO, WebhookStatus.DISABLED: logging.ERROR}
 
+# Disabling drops what waits, too: for half an hour nothing was acknowledged. Whether a webhook is shown as enabled
+# meanwhile is open ("Webhook configuration" has both wordings).
+RETRIES_SECONDS = 1_800
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +29,7 @@ class Finding:
 
     webhook: Webhook
     missing_since: datetime | None = None
-    """When it was last seen enabled before it was disabled: what happened since may be missing. None: not known."""
+    """Half an hour before it was last seen enabled: what happened since may be missing. None: not known."""
     may_miss_events: bool = False
     """Whether it is disabled, or was when it was looked at before."""
     is_reenabled: bool = False
@@ -70,7 +74,8 @@ class Watchdog:
             before, problem = Sighting(), str(error)
         finding = Finding(webhook=webhook, problem=problem)
         if webhook.is_disabled or before.is_down:
-            since = None if before.enabled_at is None else datetime.fromtimestamp(before.enabled_at, UTC)
+            seen_at = before.enabled_at
+            since = None if seen_at is None else datetime.fromtimestamp(seen_at - RETRIES_SECONDS, UTC)
             finding = replace(finding, may_miss_events=True, missing_since=since)
         return self._reenabled(finding) if webhook.is_disabled and self._settings.reenables else finding
 

@@ -16,6 +16,7 @@ from relay.watchdog import Watchdog
 
 OURS = "https://receiver.example/webhooks/onestock"
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+RETRIES = timedelta(minutes=30)
 
 
 class Clock:
@@ -109,8 +110,8 @@ def test_it_enables_again_and_tells_since_when_events_may_be_missing(
 
     (finding,) = watchdog.look()
 
-    assert (finding.is_reenabled, finding.missing_since, webhook.status) == (True, NOON, Status.ENABLED)
-    assert "python -m relay reconcile --since 2026-01-31T12:00:00Z" in caplog.text
+    assert (finding.is_reenabled, finding.missing_since, webhook.status) == (True, NOON - RETRIES, Status.ENABLED)
+    assert "python -m relay reconcile --since 2026-01-31T11:30:00Z" in caplog.text
 
 
 def test_an_outage_that_a_person_ended_is_told_too(kennel: Kennel, webhook: WebhookQueue, clock: Clock) -> None:
@@ -120,7 +121,7 @@ def test_an_outage_that_a_person_ended_is_told_too(kennel: Kennel, webhook: Webh
         findings = watchdog.look()
         clock.time += timedelta(minutes=5)
 
-    assert [(finding.may_miss_events, finding.missing_since) for finding in findings] == [(True, NOON)]
+    assert [(finding.may_miss_events, finding.missing_since) for finding in findings] == [(True, NOON - RETRIES)]
     assert [finding.is_fine for finding in watchdog.look()] == [True]
 
 
