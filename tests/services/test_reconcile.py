@@ -34,7 +34,7 @@ def settings(settings: dict[str, str], shop: Simulator) -> dict[str, str]:
 
 
 def started(tool: Tool, output: Path) -> Child:
-    command = [sys.executable, "-m", "relay", "reconcile", "--since", "1h", "--yes", "--rate", "60"]
+    command = [sys.executable, "-m", "relay", "reconcile", "--since", "1h", "--yes", "--rate", "20"]
     return Child("reconcile", command, environ={**tool.environ, "PYTHONPATH": str(ROOT)}, output=output)
 
 
@@ -47,7 +47,7 @@ def test_a_run_that_is_stopped_tells_how_to_go_on_and_nothing_is_missed(
         first.signal(number)
         status = first.wait(20)
     told = re.search(r"name these instead: (.+)", first.output.read_text())
-    assert told
+    assert told, first.output.read_text()
     second = tool.json("reconcile", *told[1].split(), "--yes", "--rate", "0")
     wait_until(lambda: len(worker.handled()) == ORDERS, within=20)
 
