@@ -10,8 +10,8 @@ from relay.pubsub.topology import Topology
 from relay.settings.base import split_commas
 from relay.settings.destinations import DestinationSettings
 from relay.settings.doctor import DoctorSettings
-from relay.settings.onestock import OneStockSettings
 from relay.settings.receiver import ReceiverSettings
+from relay.settings.webhooks import WatchdogSettings
 from relay.settings.worker import WorkerSettings
 
 ONESTOCK_WAITS_SECONDS = 15  # "Webhook configuration" (OneStock).
@@ -62,7 +62,7 @@ def _read_worker(service: Service) -> None:
     environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
     worker = WorkerSettings.from_environ(environ)
     budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings) or worker.handler_budget_seconds
-    onestock = OneStockSettings.if_set(environ)
+    onestock = WatchdogSettings.if_set(environ)
     if onestock is not None:
         onestock.check_fits(handler_budget_seconds=budget)
     destinations = DestinationSettings.from_environ(environ)

@@ -16,6 +16,7 @@ from google.pubsub_v1 import PublisherClient
 
 from relay.local.processes import free_port
 from relay.local.services import ROOT, start_service
+from relay.local.simulator import Simulator, Status
 from relay.signature import SignedString, sign
 from tests.fakes.log_entries import Entry, entry_of
 from tests.fakes.token_issuer import AUDIENCE, EMAIL, TokenIssuer
@@ -50,6 +51,7 @@ class Stage:
     cut_off_worker: Service
     """It has no store and asks for tokens."""
     issuer: TokenIssuer
+    onestock: Simulator
     said: Said = field(default_factory=Said)
 
     def send(
@@ -132,6 +134,18 @@ def deliveries(stage: Stage) -> None:
     assert stage.push("fine", to=stage.cut_off_worker, token=stage.issuer.token()) == 503
 
 
+def looks(stage: Stage) -> None:
+    """Let the watchdog find every status of a webhook, and then no OneStock."""
+    for status in Status:
+        name = f"is_{status}"
+        stage.onestock.site.create_webhook(name, f"https://receiver.example/{name}", keys=[HASH_KEY], status=status)
+    url = f"http://127.0.0.1:{stage.worker.port}/onestock/watchdog"
+    found = requests.post(url, timeout=15)
+    stage.onestock.fail(500, path="/v3/webhooks", times=5)
+    failed = requests.post(url, timeout=15)
+    assert (found.status_code, failed.status_code) == (200, 503)
+
+
 def outage(stage: Stage) -> None:
     """Let Pub/Sub not answer. What it stores nevertheless is delivered later: do this last."""
     stage.pubsub.emulator.freeze()
@@ -145,6 +159,7 @@ def everything(pubsub: PubSub, worker_port: int, folder: Path) -> Iterator[Said]
     """Start the services under gunicorn, bring everything about, and give what they said."""
     with ExitStack() as parts:
         issuer = parts.enter_context(TokenIssuer().published())
+        onestock = parts.enter_context(Simulator.start())
 
         def started(name: str, port: int, **changes: str) -> Service:
             settings = settings_for(pubsub) | changes
@@ -153,16 +168,18 @@ def everything(pubsub: PubSub, worker_port: int, folder: Path) -> Iterator[Said]
 
         stage = Stage(
             pubsub=pubsub,
-            worker=started("worker", worker_port),
+            worker=started("worker", worker_port, **onestock.environ, ONESTOCK_API_BUDGET_SECONDS="0.4"),
             receiver=started("receiver", free_port()),
             cut_off_worker=started("worker", free_port(), **cut_off(issuer)),
             issuer=issuer,
+            onestock=onestock,
         )
         webhooks(stage)
         stage.said.pushes += 1
         delivered = wait_until(lambda: stage.worker.canonical("delivery"), within=20)
         stage.said.event_id = delivered[0]["event_id"]
         deliveries(stage)
+        looks(stage)
         stage.keep(stage.worker, "onestock-worker")
         stage.keep(stage.cut_off_worker, "onestock-worker")
         outage(stage)

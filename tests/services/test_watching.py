@@ -18,7 +18,15 @@ from tests.services.said import ORDER, Said, everything
 
 WEBHOOKS = {f"webhook {outcome}" for outcome in {*WebhookOutcome, "unexpected"}}
 DELIVERIES = {f"delivery {outcome}" for outcome in {*DeliveryOutcome, *REFUSED_PUSHES, "unexpected"}}
-QUIET = {"delivery handled", "delivery duplicate", "delivery stale", "delivery busy", "webhook published", "other INFO"}
+QUIET = {
+    "delivery handled",
+    "delivery duplicate",
+    "delivery stale",
+    "delivery busy",
+    "webhook published",
+    "other INFO",
+    "webhook_status enabled",
+}
 
 FOUND_BY_METRIC = {
     "onestock_webhooks": WEBHOOKS,
@@ -34,12 +42,14 @@ FOUND_BY_QUESTION = {
     "Went to the dead letters": {"delivery quarantined"},
     "Nobody handles this event type": {"delivery unhandled"},
     "Not acknowledged": WEBHOOKS - {"webhook published"},
+    "OneStock does not send": {"webhook_status paused", "webhook_status disabled"},
     "Faults of ours": {"webhook unexpected", "delivery unexpected"},
 }
 FOUND_BY_ALERT = {
     "receiver-does-not-acknowledge": {"webhook not_published", "webhook too_large", "webhook unexpected"},
     "wrong-hash-key": {"webhook refused"},
     "dead-letter-quarantined": {"delivery quarantined"},
+    "webhook-does-not-send": {"webhook_status paused", "webhook_status disabled", "webhook_watch_failed"},
 }
 
 
@@ -50,10 +60,10 @@ def said(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def kind_of(entry: Entry) -> str:
-    """Return `webhook OUTCOME` or `delivery OUTCOME`; any other line is only `other` and its severity."""
+    """Return `webhook OUTCOME`, `delivery OUTCOME` or the like; any other line is only `other` and its severity."""
     payload = entry.get("jsonPayload", {})
     if "line" in payload:
-        return f"{payload['line']} {payload['outcome']}"
+        return f"{payload['line']} {payload.get('outcome', payload.get('status', ''))}".strip()
     return f"other {entry.get('severity', 'DEFAULT')}"
 
 
