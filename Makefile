@@ -12,7 +12,7 @@ run: $(VENV)/installed ## Run emulator, receiver, worker and a OneStock simulato
 	@exec $(BIN)/python -m relay run $(ARGS)
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
 	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)
