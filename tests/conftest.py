@@ -8,7 +8,6 @@ import pytest
 from relay.local.emulator import FIRESTORE, PUBSUB, Emulator, Product
 from relay.local.processes import free_port
 
-
 LONGEST = ("test_faults.py", "test_fuzz.py")
 
 
