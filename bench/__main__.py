@@ -72,7 +72,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--parts", default=",".join(PARTS), callback=_parts, show_default=True, help="What to measure.")
 @click.option("--only", default="", callback=_names, help="These contestants only, comma separated.")
 @click.option("--connections", default="1,8,64,256", callback=_numbers, show_default=True)
-@click.option("--seconds", default=5.0, show_default=True, help="Of each measurement under load.")
+@click.option("--seconds", default=5, show_default=True, help="Of each measurement under load.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--starts", default=10, show_default=True, help="Cold starts of each service.")
 @click.option("--quick", is_flag=True, help="One short round of the parts that the bounds need; about 3 minutes.")
@@ -83,7 +83,7 @@ def measure(  # noqa: PLR0913 - one for each option
     parts: tuple[str, ...],
     only: tuple[str, ...],
     connections: tuple[int, ...],
-    seconds: float,
+    seconds: int,
     rounds: int,
     starts: int,
     quick: bool,
@@ -93,7 +93,7 @@ def measure(  # noqa: PLR0913 - one for each option
     """Measure, print the tables, keep the results and the plot."""
     wrk.find()
     if quick:
-        parts, connections, seconds, rounds, starts = tuple(PARTS)[:6], (1, 64), 3.0, 1, 5
+        parts, connections, seconds, rounds, starts = tuple(PARTS)[:6], (1, 64), 3, 1, 5
     file = folder / "results.json"
     results = Results.read(file) if add and file.exists() else Results(machine={})
     results.machine = machine.joined(results.machine, machine.describe())
@@ -124,8 +124,8 @@ def show(*, readme: bool, folder: Path) -> None:
 @bench.command()
 @click.argument("contestant", type=click.Choice(profiles.NAMES))
 @click.option("--connections", default=1, show_default=True)
-@click.option("--seconds", default=8.0, show_default=True)
-def profile(*, contestant: str, connections: int, seconds: float) -> None:
+@click.option("--seconds", default=8, show_default=True)
+def profile(*, contestant: str, connections: int, seconds: int) -> None:
     """Show where a service's time goes under a closed loop."""
     wrk.find()
     with _emulator() as work:

@@ -10,7 +10,7 @@ from bench.errors import BenchError
 from bench.prepared import Prepared
 from bench.results import Cell
 
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 2
 WARM_UP_CONNECTIONS = 16
 
 Check = Callable[[Sequence[str]], None]
@@ -23,7 +23,7 @@ def warm_up(service: Running, prepared: Prepared, folder: Path) -> None:
 
 
 def measure(
-    service: Running, prepared: Prepared, cell: Cell, *, seconds: float, folder: Path, check: Check
+    service: Running, prepared: Prepared, cell: Cell, *, seconds: int, folder: Path, check: Check
 ) -> dict[str, float]:
     """Return a cell's values. Raises BenchError if an answer is no 2xx, or if `check` does."""
     log_bytes_before = service.child.output.stat().st_size

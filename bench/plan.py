@@ -9,8 +9,8 @@ class Plan:
     """One run."""
 
     rounds: int
-    seconds: float
-    """Of each measurement under load."""
+    seconds: int
+    """Of each measurement under load; wrk knows whole ones only."""
     connections: tuple[int, ...]
     starts: int
     """How often a cold start is measured."""

@@ -27,11 +27,11 @@ class Profile:
     """Time in a package's own code, without what it calls."""
 
 
-def sample(pid: int, *, seconds: float, folder: Path) -> Profile:
+def sample(pid: int, *, seconds: int, folder: Path) -> Profile:
     """Sample a process and its children while something else loads them. Raises BenchError if py-spy fails."""
     output = folder / "profile.txt"
     command = [str(PEERS / "py-spy"), "record", "--subprocesses", "--format=raw", f"--output={output}"]
-    options = [f"--pid={pid}", f"--rate={SAMPLES_PER_SECOND}", f"--duration={seconds:.0f}", "--full-filenames"]
+    options = [f"--pid={pid}", f"--rate={SAMPLES_PER_SECOND}", f"--duration={seconds}", "--full-filenames"]
     ended = subprocess.run(
         [*command, *options], capture_output=True, text=True, timeout=seconds + WITHIN_SECONDS, check=False
     )

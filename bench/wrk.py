@@ -59,13 +59,13 @@ def find() -> str:
     return program
 
 
-def closed_loop(url: str, prepared: Prepared, *, connections: int, seconds: float, folder: Path) -> Load:
+def closed_loop(url: str, prepared: Prepared, *, connections: int, seconds: int, folder: Path) -> Load:
     """Keep `connections` busy for some seconds. Raises BenchError if an answer is no 2xx or does not come."""
     options = ["--threads=1", f"--connections={connections}", "--script", str(FOLDER / "closed.lua")]
     return parse_closed(_run(options, url, prepared, [], seconds=seconds, folder=folder))
 
 
-def steady(url: str, prepared: Prepared, *, connections: int, per_second: int, seconds: float, folder: Path) -> Load:
+def steady(url: str, prepared: Prepared, *, connections: int, per_second: int, seconds: int, folder: Path) -> Load:
     """Send at a constant rate over `connections`. Raises BenchError if an answer is no 2xx or does not come."""
     options = [f"--threads={connections}", f"--connections={connections}", "--script", str(FOLDER / "steady.lua")]
     arguments = [str(connections), str(per_second)]
@@ -98,12 +98,10 @@ def _check(summary: _Summary, answered: int) -> None:
         )
 
 
-def _run(
-    options: list[str], url: str, prepared: Prepared, arguments: list[str], *, seconds: float, folder: Path
-) -> str:
+def _run(options: list[str], url: str, prepared: Prepared, arguments: list[str], *, seconds: int, folder: Path) -> str:
     result = folder / "wrk.txt"
     result.unlink(missing_ok=True)
-    command = [find(), f"--duration={seconds:g}s", f"--timeout={ANSWER_SECONDS}s", *options, f"{url}{prepared.path}"]
+    command = [find(), f"--duration={seconds}s", f"--timeout={ANSWER_SECONDS}s", *options, f"{url}{prepared.path}"]
     ended = subprocess.run(
         [*command, "--", str(prepared.file), str(result), *arguments],
         capture_output=True,

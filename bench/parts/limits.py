@@ -14,7 +14,7 @@ from bench.results import Cell, Sample
 from relay.local.services import ROOT
 
 BODY_BYTES = 200
-WARM_UP_SECONDS = 4.0
+WARM_UP_SECONDS = 4
 
 
 def warm_emulator(plan: Plan) -> None:

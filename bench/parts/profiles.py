@@ -14,10 +14,10 @@ from tests.fakes.token_issuer import TokenIssuer
 NAMES = [contestant.name for contestant in (*RECEIVERS, *WORKERS)]
 BODY_BYTES = 200
 FASTEST_PER_SECOND = 8_000
-LOAD_AROUND_SECONDS = 2.0
+LOAD_AROUND_SECONDS = 2
 
 
-def of(name: str, *, connections: int, seconds: float, folder: Path) -> profile.Profile:
+def of(name: str, *, connections: int, seconds: int, folder: Path) -> profile.Profile:
     """Return the profile of a contestant."""
     contestant = next(contestant for contestant in (*RECEIVERS, *WORKERS) if contestant.name == name)
     with TokenIssuer().published() as issuer, arrivals() as arrived:
@@ -38,7 +38,7 @@ def of(name: str, *, connections: int, seconds: float, folder: Path) -> profile.
     return found
 
 
-def _prepared(folder: Path, issuer: TokenIssuer, seconds: float, *, is_worker: bool) -> Prepared:
+def _prepared(folder: Path, issuer: TokenIssuer, seconds: int, *, is_worker: bool) -> Prepared:
     count = round(FASTEST_PER_SECOND * (seconds + LOAD_AROUND_SECONDS))
     if is_worker:
         return pushes(folder / "pushes", first=0, count=count, body_bytes=BODY_BYTES, token=issuer.token())
