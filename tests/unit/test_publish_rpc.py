@@ -1,0 +1,29 @@
+"""What goes over the wire is what google-cloud-pubsub would send and read."""
+
+from google.pubsub_v1 import PublishRequest, PublishResponse, PubsubMessage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.pubsub.publish_rpc import wire_types
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(data=st.binary(max_size=50), attributes=st.dictionaries(TEXT, TEXT, max_size=5), ordering_key=TEXT)
+def test_googles_client_reads_what_we_send(data: bytes, attributes: dict[str, str], ordering_key: str) -> None:
+    request, message, _ = wire_types()
+    ours = request(topic="t", messages=[message(data=data, attributes=attributes, ordering_key=ordering_key)] * 2)
+
+    read = PublishRequest.deserialize(ours.SerializeToString())
+
+    expected = PubsubMessage(data=data, attributes=attributes, ordering_key=ordering_key)
+    assert read == PublishRequest(topic="t", messages=[expected, expected])
+
+
+@given(message_ids=st.lists(TEXT))
+def test_we_read_what_pubsub_answers(message_ids: list[str]) -> None:
+    _, _, response = wire_types()
+
+    read = response.FromString(PublishResponse.serialize(PublishResponse(message_ids=message_ids)))
+
+    assert list(read.message_ids) == message_ids
