@@ -15,8 +15,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from relay.message import Message
 
 _METHOD = "/google.pubsub.v1.Publisher/Publish"
-_ENDPOINT = "pubsub.googleapis.com:443"
-_SCOPES = ("https://www.googleapis.com/auth/pubsub",)
+_HOST = "pubsub.googleapis.com"
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/pubsub")
 # As Google's client has it: an idle connection is kept open, so that a webhook does not wait for TLS.
 _CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000),)
 
@@ -59,7 +59,9 @@ def _channel() -> Any:
     emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
     if emulator:
         return grpc.insecure_channel(emulator)
-    return grpc_helpers.create_channel(_ENDPOINT, default_scopes=_SCOPES, options=_CHANNEL_OPTIONS)
+    return grpc_helpers.create_channel(
+        f"{_HOST}:443", default_scopes=_SCOPES, default_host=_HOST, options=_CHANNEL_OPTIONS
+    )
 
 
 def wire_types() -> tuple[Any, Any, Any]:

@@ -1,10 +1,16 @@
 """What goes over the wire is what google-cloud-pubsub would send and read."""
 
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.pubsub_v1 import PublishRequest, PublishResponse, PubsubMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.pubsub.publish_rpc import wire_types
+from relay.pubsub.publish_rpc import publish_rpc, wire_types
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -27,3 +33,24 @@ def test_we_read_what_pubsub_answers(message_ids: list[str]) -> None:
     read = response.FromString(PublishResponse.serialize(PublishResponse(message_ids=message_ids)))
 
     assert list(read.message_ids) == message_ids
+
+
+def test_without_an_emulator_the_channel_has_the_environments_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {
+        "type": "service_account",
+        "client_email": "receiver@test-relay.iam.gserviceaccount.com",
+        "private_key": key.decode(),
+        "token_uri": "http://127.0.0.1:1/token",
+    }
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+
+    publish = publish_rpc("projects/p/topics/t")
+
+    assert callable(publish)
