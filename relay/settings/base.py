@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -23,6 +24,18 @@ class LogContent(StrEnum):
 def split_commas(value: Any) -> Any:
     """Turn `a, b` into `("a", "b")`, for a field that holds several values."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def http_url_parts(value: str, *, example: str) -> SplitResult:
+    """Return the parts of an absolute http or https URL. Raises ValueError, which shows `example`, for another text."""
+    try:
+        parts = urlsplit(value)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+    if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"is not a URL; write it as {example}")
+    return parts
 
 
 def _resource_name(value: Any) -> Any:

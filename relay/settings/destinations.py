@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from relay.errors import ConfigurationError
 from relay.message import is_event_type
-from relay.settings.base import ServiceSettings, split_commas
+from relay.settings.base import ServiceSettings, http_url_parts, split_commas
 
 EVERY_OTHER = "*"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - marks a secret, and is none
@@ -19,13 +19,7 @@ _ANY_HOST = ""
 
 
 def _checked_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_valid = False
-    if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is not a URL; write it as https://shop.example.com/onestock")
+    parts = http_url_parts(value, example="https://shop.example.com/onestock")
     if parts.username or parts.password or parts.fragment:
         raise ValueError("must hold neither a user, nor a password, nor a fragment")
     return value

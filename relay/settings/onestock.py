@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from relay.errors import ConfigurationError
-from relay.settings.base import FromEnviron
+from relay.settings.base import FromEnviron, http_url_parts
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -80,13 +79,7 @@ class OneStockSettings(FromEnviron):
     @field_validator("url")
     @classmethod
     def _url_keeps_the_password_secret(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            port_is_valid = parts.port is None or parts.port > 0
-        except ValueError:
-            port_is_valid = False
-        if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("is not a URL; write it as https://api.onestock-retail.com")
+        parts = http_url_parts(value, example="https://api.onestock-retail.com")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold nothing but scheme, host, port and path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:

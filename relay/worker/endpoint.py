@@ -93,10 +93,10 @@ class PushEndpoint:
             max_body_bytes=self._max_body_bytes,
             now=datetime.now(UTC),
         )
-        context = log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels_of(delivery))
-        with log.logging_as(context):
+        labels = labels_of(delivery)
+        with log.logging_as(log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels)):
             outcome, runs = self._dispatcher.dispatch(delivery)
-            _write_line(delivery, outcome, runs, latency_seconds=time.monotonic() - started)
+            _write_line(delivery, outcome, runs, labels=labels, latency_seconds=time.monotonic() - started)
         return outcome.status
 
     def _read_body(self, environ: WSGIEnvironment) -> bytes:
@@ -121,8 +121,9 @@ def _refused(outcome: str, status: int) -> dict[str, Any]:
     return {"json_fields": {"line": "delivery", "outcome": outcome, "status": status}}
 
 
-def _write_line(delivery: Delivery, outcome: Outcome, runs: list[Run], *, latency_seconds: float) -> None:
-    labels = labels_of(delivery)
+def _write_line(
+    delivery: Delivery, outcome: Outcome, runs: list[Run], *, labels: Mapping[str, str], latency_seconds: float
+) -> None:
     fields: dict[str, Any] = {
         "line": "delivery",
         "outcome": outcome,
