@@ -4,9 +4,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from relay.local.emulator import FIRESTORE, PUBSUB, Emulator, Product
 from relay.local.processes import free_port
+
+# No deadline for an example: on a busy machine any takes long, which is no fault of what is tested.
+settings.register_profile("relay", deadline=None)
+settings.load_profile("relay")
 
 LONGEST = ("test_faults.py", "test_fuzz.py")
 

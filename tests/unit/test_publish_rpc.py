@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from relay.pubsub.publish_rpc import publish_rpc, wire_types
 
+REQUEST, MESSAGE, RESPONSE = wire_types()
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
 @given(data=st.binary(max_size=50), attributes=st.dictionaries(TEXT, TEXT, max_size=5), ordering_key=TEXT)
 def test_googles_client_reads_what_we_send(data: bytes, attributes: dict[str, str], ordering_key: str) -> None:
-    request, message, _ = wire_types()
-    ours = request(topic="t", messages=[message(data=data, attributes=attributes, ordering_key=ordering_key)] * 2)
+    ours = REQUEST(topic="t", messages=[MESSAGE(data=data, attributes=attributes, ordering_key=ordering_key)] * 2)
 
     read = PublishRequest.deserialize(ours.SerializeToString())
 
@@ -28,9 +28,7 @@ def test_googles_client_reads_what_we_send(data: bytes, attributes: dict[str, st
 
 @given(message_ids=st.lists(TEXT))
 def test_we_read_what_pubsub_answers(message_ids: list[str]) -> None:
-    _, _, response = wire_types()
-
-    read = response.FromString(PublishResponse.serialize(PublishResponse(message_ids=message_ids)))
+    read = RESPONSE.FromString(PublishResponse.serialize(PublishResponse(message_ids=message_ids)))
 
     assert list(read.message_ids) == message_ids
 
