@@ -5,7 +5,6 @@ Source of the format: "Webhook configuration" (OneStock). The header has the par
 shows the parts separated by `.` in one place and by `,` in another, so both are read.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -93,8 +92,7 @@ def _parse(header: str) -> tuple[str, list[str]]:
 
 
 def _digest(key: bytes, timestamp: str, body: bytes, signed_string: SignedString) -> str:
-    mac = hmac.new(key, timestamp.encode("ascii"), hashlib.sha256)
+    signed = timestamp.encode("ascii")
     if signed_string is SignedString.TIMESTAMP_BODY:
-        mac.update(b".")
-        mac.update(body)
-    return mac.hexdigest()
+        signed = b"%b.%b" % (signed, body)
+    return hmac.digest(key, signed, "sha256").hex()

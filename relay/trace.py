@@ -10,6 +10,8 @@ from typing import Self
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 
+_NO_TRACE_ID, _NO_SPAN_ID = 32 * "0", 16 * "0"
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -23,7 +25,7 @@ class Trace:
     def continued(cls, traceparent: str | None) -> Self:
         """Continue the trace of `traceparent` with a span of our own, or start one where there is none to continue."""
         match = _TRACEPARENT.fullmatch(traceparent or "")
-        if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
+        if match is None or match[1] == _NO_TRACE_ID or match[2] == _NO_SPAN_ID:
             random = secrets.token_hex(24)
             return cls(trace_id=random[:32], span_id=random[32:], sampled=False)
         return cls(trace_id=match[1], span_id=secrets.token_hex(8), sampled=bool(int(match[3], 16) & 1))

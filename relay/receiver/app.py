@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, abort
 
+from relay import log
 from relay.pubsub.publisher import Publisher
 from relay.receiver.endpoint import PATH, WebhookEndpoint
 from relay.receiver.webhook import Relay
@@ -22,6 +23,7 @@ def create_app(
     publisher: Publisher,
     now: Callable[[], float] = time.time,
     recorder: "Recorder | None" = None,
+    write_line: log.WriteLine = log.write_by_logging,
 ) -> Flask:
     """Return the receiver. `now` gives Unix seconds, for the signature's age; see `Relay` for `recorder`."""
     app = Flask("relay.receiver")
@@ -30,7 +32,7 @@ def create_app(
     # Only what the endpoint does not take reaches these: another method (405), or a path that names no event type.
     app.add_url_rule(PATH, view_func=_not_found, methods=["POST"])
     app.add_url_rule(f"{PATH}/<event_type>", view_func=_not_found, methods=["POST"])
-    relay = Relay(settings, publisher, now=now, recorder=recorder)
+    relay = Relay(settings, publisher, now=now, recorder=recorder, write_line=write_line)
     endpoint = WebhookEndpoint(relay, max_body_bytes=settings.max_body_bytes, otherwise=app.wsgi_app)
     app.wsgi_app = endpoint  # type: ignore[method-assign] # Flask's documented place for a WSGI middleware
     return app

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_SIGNATURE_HEADER = 500  # Enough for every reading that `signature diagnose` knows, with three keys.
 
-logger = logging.getLogger(__name__)
-
 
 class Outcome(StrEnum):
     """How a webhook ended."""
@@ -80,12 +78,14 @@ class Relay:
         *,
         now: Callable[[], float],
         recorder: "Recorder | None" = None,
+        write_line: log.WriteLine = log.write_by_logging,
     ) -> None:
         """`now` gives Unix seconds, for the signature's age; `recorder` is set for ONESTOCK_SIGNATURE=record."""
         self._settings = settings
         self._publisher = publisher
         self._now = now
         self._recorder = recorder
+        self._write = write_line
         self._keys = settings.hash_key_bytes
         self._checks_signature = settings.signature != "off"
 
@@ -169,16 +169,15 @@ class Relay:
             "status": status,
             "latency": f"{latency_seconds:.6f}s",
         }
-        with log.logging_as(log.LogContext(trace=webhook.trace, labels=labels)):
-            logger.log(
-                _severity_of(webhook, outcome),
-                "Webhook %s: %s in %.1f ms%s",
-                labels["event_type"],
-                outcome,
-                latency_seconds * 1000,
-                f": {webhook.reason}" if webhook.reason else "",
-                extra={"json_fields": fields, "http_request": http_request},
-            )
+        message = f"Webhook {labels['event_type']}: {outcome} in {latency_seconds * 1000:.1f} ms"
+        self._write(
+            __name__,
+            _severity_of(webhook, outcome),
+            f"{message}: {webhook.reason}" if webhook.reason else message,
+            context=log.LogContext(trace=webhook.trace, labels=labels),
+            fields=fields,
+            http_request=http_request,
+        )
 
 
 def _severity_of(webhook: Webhook, outcome: Outcome) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, abort, request
 
+from relay import log
 from relay.errors import AuthenticationError, OneStockError
 from relay.settings.worker import WorkerSettings
 from relay.watchdog import Watchdog, text_of
@@ -25,6 +26,7 @@ def create_app(
     dispatcher: Dispatcher,
     authenticate_scheduler: Authenticate | None = None,
     watchdog: Watchdog | None = None,
+    write_line: log.WriteLine = log.write_by_logging,
 ) -> Flask:
     """Return the worker. Without a `watchdog`, its route is not found."""
     app = Flask("relay.worker")
@@ -35,7 +37,13 @@ def create_app(
         app.add_url_rule(WATCHDOG_PATH, "watchdog", look, methods=["POST"])
     # Only what the endpoint does not take reaches this: another method (405).
     app.add_url_rule(PATH, view_func=_not_found, methods=["POST"])
-    endpoint = PushEndpoint(settings, authenticate=authenticate, dispatcher=dispatcher, otherwise=app.wsgi_app)
+    endpoint = PushEndpoint(
+        settings,
+        authenticate=authenticate,
+        dispatcher=dispatcher,
+        otherwise=app.wsgi_app,
+        write_line=write_line,
+    )
     app.wsgi_app = endpoint  # type: ignore[method-assign] # Flask's documented place for a WSGI middleware
     return app
 

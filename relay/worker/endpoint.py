@@ -53,20 +53,24 @@ class PushEndpoint:
         authenticate: Authenticate,
         dispatcher: Dispatcher,
         otherwise: WSGIApplication,
+        write_line: log.WriteLine = log.write_by_logging,
     ) -> None:
         self._max_body_bytes = settings.max_body_bytes
         self._max_envelope_bytes = int(settings.max_body_bytes * _ENVELOPE_FACTOR) + _ENVELOPE_EXTRA_BYTES
         self._authenticate = authenticate
         self._dispatcher = dispatcher
         self._otherwise = otherwise
+        self._write = write_line
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; its line is written before this returns."""
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
             return self._otherwise(environ, start_response)
-        status = HTTPStatus(self._status_for(environ))
-        headers = [] if status is HTTPStatus.NO_CONTENT else [("Content-Length", "0")]
-        start_response(f"{status.value} {status.phrase}", headers)
+        status = self._status_for(environ)
+        if status == HTTPStatus.NO_CONTENT:
+            start_response("204 No Content", [])
+        else:
+            start_response(f"{status:d} {HTTPStatus(status).phrase}", [("Content-Length", "0")])
         return ()
 
     def _status_for(self, environ: WSGIEnvironment) -> int:
@@ -94,9 +98,10 @@ class PushEndpoint:
             now=datetime.now(UTC),
         )
         labels = labels_of(delivery)
-        with log.logging_as(log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels)):
+        context = log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels)
+        with log.logging_as(context):
             outcome, runs = self._dispatcher.dispatch(delivery)
-            _write_line(delivery, outcome, runs, labels=labels, latency_seconds=time.monotonic() - started)
+        self._write_line(delivery, outcome, runs, context=context, latency_seconds=time.monotonic() - started)
         return outcome.status
 
     def _read_body(self, environ: WSGIEnvironment) -> bytes:
@@ -104,6 +109,40 @@ class PushEndpoint:
             return read_body(environ, max_bytes=self._max_envelope_bytes)
         except (BodyTooLarge, BodyIncomplete) as error:
             raise EnvelopeError(f"the request cannot be read: {error}") from error
+
+    def _write_line(
+        self, delivery: Delivery, outcome: Outcome, runs: list[Run], *, context: log.LogContext, latency_seconds: float
+    ) -> None:
+        status = int(outcome.status)
+        fields: dict[str, Any] = {
+            "line": "delivery",
+            "outcome": outcome,
+            "status": status,
+            "message_id": delivery.message_id,
+            "delivery_attempt": delivery.delivery_attempt,
+            "generation": delivery.generation,
+            "latency_ms": round(latency_seconds * 1000, 2),
+            "age_ms": round((datetime.now(UTC) - delivery.received_at).total_seconds() * 1000),
+            "handlers": [_fields_of(run) for run in runs],
+            # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
+            "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
+            **({"synthetic": True} if delivery.is_synthetic else {}),
+            **context.labels,
+        }
+        http_request = {
+            "requestMethod": "POST",
+            "requestUrl": PATH,
+            "status": status,
+            "latency": f"{latency_seconds:.6f}s",
+        }
+        self._write(
+            __name__,
+            _SEVERITY.get(outcome, logging.ERROR),
+            _text_of(delivery, outcome, runs, latency_seconds),
+            context=context,
+            fields=fields,
+            http_request=http_request,
+        )
 
 
 def _headers_of(environ: WSGIEnvironment) -> Mapping[str, str]:
@@ -119,38 +158,6 @@ def _headers_of(environ: WSGIEnvironment) -> Mapping[str, str]:
 
 def _refused(outcome: str, status: int) -> dict[str, Any]:
     return {"json_fields": {"line": "delivery", "outcome": outcome, "status": status}}
-
-
-def _write_line(
-    delivery: Delivery, outcome: Outcome, runs: list[Run], *, labels: Mapping[str, str], latency_seconds: float
-) -> None:
-    fields: dict[str, Any] = {
-        "line": "delivery",
-        "outcome": outcome,
-        "status": outcome.status,
-        "message_id": delivery.message_id,
-        "delivery_attempt": delivery.delivery_attempt,
-        "generation": delivery.generation,
-        "latency_ms": round(latency_seconds * 1000, 2),
-        "age_ms": round((datetime.now(UTC) - delivery.received_at).total_seconds() * 1000),
-        "handlers": [_fields_of(run) for run in runs],
-        # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
-        "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
-        **({"synthetic": True} if delivery.is_synthetic else {}),
-        **labels,
-    }
-    http_request = {
-        "requestMethod": "POST",
-        "requestUrl": PATH,
-        "status": int(outcome.status),
-        "latency": f"{latency_seconds:.6f}s",
-    }
-    logger.log(
-        _SEVERITY.get(outcome, logging.ERROR),
-        "%s",
-        _text_of(delivery, outcome, runs, latency_seconds),
-        extra={"json_fields": fields, "http_request": http_request},
-    )
 
 
 def _fields_of(run: Run) -> dict[str, Any]:
