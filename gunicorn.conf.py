@@ -61,23 +61,6 @@ accesslog = None  # Each service writes one line for each request itself.
 control_socket_disable = True
 
 
-def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn passes both
-    """Patch before anything of the app is imported: gRPC must know of gevent before its first channel exists."""
-    if not IS_RECEIVER:
-        return
-    from gevent import monkey
-
-    monkey.patch_all()
-    from grpc.experimental.gevent import init_gevent
-
-    init_gevent()
-
-    # gRPC waits for each call in one of these; with fewer than calls in flight, those that hang would hold up others.
-    import gevent
-
-    gevent.get_hub().threadpool.maxsize = 40
-
-
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
     """Keep the garbage collector from looking through all that was imported: that would hold a webhook up for 40 ms."""
     gc.freeze()

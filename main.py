@@ -55,9 +55,10 @@ def receiver() -> "Flask":
     from relay.settings.receiver import ReceiverSettings
 
     settings = ReceiverSettings.from_environ(os.environ)
-    log.configure(project=settings.project, service="receiver")
-    publisher = GroupCommitPublisher(publish_rpc(settings.topic_path), max_waiting=settings.max_waiting_publishes)
-    return create_app(settings, publisher=publisher, recorder=_recorder(settings))
+    write_line = log.configure(project=settings.project, service="receiver")
+    rpc = publish_rpc(settings.topic_path, emulator_host=settings.emulator_host, in_greenlets=_runs_in_greenlets())
+    publisher = GroupCommitPublisher(rpc, max_waiting=settings.max_waiting_publishes)
+    return create_app(settings, publisher=publisher, recorder=_recorder(settings), write_line=write_line)
 
 
 @_stopping_on_misconfiguration
@@ -75,13 +76,13 @@ def worker() -> "Flask":
     from relay.worker.dispatch import Dispatcher, Limits
 
     settings = WorkerSettings.from_environ(os.environ)
-    log.configure(project=settings.project, service="worker")
+    write_line = log.configure(project=settings.project, service="worker")
     handlers = import_module(settings.handlers_package)
     store = _store(settings)
     onestock, missing = _onestock(settings)
     services = [*onestock, _hand_over(settings, store, onestock), *handlers.services()]
     registry = Registry.collect(handlers, services=services, not_configured=missing)
-    publisher = GroupCommitPublisher(publish_rpc(settings.dead_letter_topic_path), max_waiting=1_000)
+    dead_letter_rpc = publish_rpc(settings.dead_letter_topic_path, emulator_host=settings.emulator_host)
     limits = Limits(
         budget_seconds=settings.handler_budget_seconds,
         lease_seconds=settings.lease_seconds,
@@ -91,7 +92,7 @@ def worker() -> "Flask":
     dispatcher = Dispatcher(
         registry,
         store,
-        Quarantine(publisher, now=lambda: datetime.now(UTC)),
+        Quarantine(GroupCommitPublisher(dead_letter_rpc, max_waiting=1_000), now=lambda: datetime.now(UTC)),
         limits=limits,
         ack_deadline_seconds=settings.ack_deadline_seconds,
     )
@@ -103,7 +104,13 @@ def worker() -> "Flask":
         ),
         dispatcher=dispatcher,
         watchdog=_watchdog(settings, onestock),
+        write_line=write_line,
     )
+
+
+def _runs_in_greenlets() -> bool:
+    gevent_patches = sys.modules.get("gevent.monkey")
+    return gevent_patches is not None and gevent_patches.is_module_patched("socket")
 
 
 def _authenticator(settings: "WorkerSettings", service_account: str | None) -> "Authenticate":

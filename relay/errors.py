@@ -9,6 +9,8 @@
     |- BodyIncomplete           the sender hung up in the middle of a body: 400
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
+    |  |- PublishUnavailable       no answer, or one that asks to come back: another attempt may help
+    |  `- PublishInvalid           something in the request cannot be published
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
@@ -64,6 +66,14 @@ class MessageTooLarge(RelayError):
 
 class PublishError(RelayError):
     """Pub/Sub did not confirm in time, or refused. The event may still have been stored: the sender repeats it."""
+
+
+class PublishUnavailable(PublishError):
+    """Time can mend it: Pub/Sub did not answer, or cannot take the message now."""
+
+
+class PublishInvalid(PublishError):
+    """Pub/Sub will never take this request; of a batch, perhaps one message only."""
 
 
 class PubSubError(RelayError):

@@ -101,7 +101,9 @@ def redrive(*, rate: float, max_redrives: int, dry_run: bool, yes: bool, as_json
     with _held(filters) as held:
         if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json):
             return
-        publisher = GroupCommitPublisher(publish_rpc(settings.topic_path), max_waiting=1)
+        publisher = GroupCommitPublisher(
+            publish_rpc(settings.topic_path, emulator_host=settings.emulator_host), max_waiting=1
+        )
         pace = Pace(rate)
         redriven = held.redrive(publisher, pace=pace, max_redrives=max_redrives, now=lambda: datetime.now(UTC))
         with click.progressbar(redriven, length=len(held.letters), label="Redriving", file=sys.stderr) as progress:

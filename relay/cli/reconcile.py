@@ -82,8 +82,9 @@ def _reconciliation(*, rate: float, connections: int, is_dry_run: bool) -> "Iter
     settings = OneStockSettings.from_environ(os.environ).model_copy(update={"budget_seconds": BUDGET_SECONDS})
     publisher = None
     if not is_dry_run:
-        topic_path = TopicSettings.from_environ(os.environ).topic_path
-        publisher = GroupCommitPublisher(publish_rpc(topic_path), max_waiting=connections)
+        topic = TopicSettings.from_environ(os.environ)
+        rpc = publish_rpc(topic.topic_path, emulator_host=topic.emulator_host)
+        publisher = GroupCommitPublisher(rpc, max_waiting=connections)
     onestock = OneStock.connected(settings)
     try:
         yield Reconciliation(

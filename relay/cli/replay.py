@@ -48,7 +48,9 @@ def replay(
     with replaying.retained(settings.topic_path, wanted) as found:
         events = found
         if not dry_run:
-            publisher = GroupCommitPublisher(publish_rpc(settings.topic_path), max_waiting=1)
+            publisher = GroupCommitPublisher(
+                publish_rpc(settings.topic_path, emulator_host=settings.emulator_host), max_waiting=1
+            )
             events = replaying.replay(found, publisher, pace=Pace(rate), started_at=now)
         label = "Counting" if dry_run else "Replaying"
         with click.progressbar(events, label=label, show_pos=True, file=sys.stderr) as progress:

@@ -1,44 +1,115 @@
-"""The Publish RPC, without Google's client: that one takes half of a cold start and half of a lone webhook's time.
+"""The Publish RPC, without Google's client: that one takes half of a cold start, and most of a webhook's time.
 
-What is used of Google's libraries is the channel (credentials, TLS) and protobuf. The three messages are declared here;
+Of Google's libraries protobuf and google-auth are used; relay.rpc speaks gRPC. The three messages are declared here;
 a test holds them to those of google-cloud-pubsub. Source: "google.pubsub.v1" (Cloud Pub/Sub RPC reference).
 """
 
-import os
+import logging
+import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import grpc
-from google.api_core import exceptions, grpc_helpers
+import certifi
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
+from relay.errors import PublishError, PublishInvalid, PublishUnavailable
 from relay.message import Message
+from relay.pubsub.access_token import AccessToken, Headers
+from relay.rpc.channel import Channel, header_block
+from relay.rpc.connection import Origin
+from relay.rpc.status import RpcError, Status
 
-_METHOD = "/google.pubsub.v1.Publisher/Publish"
-_HOST = "pubsub.googleapis.com"
-_SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/pubsub")
-# As Google's client has it: an idle connection is kept open, so that a webhook does not wait for TLS.
-_CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000),)
+METHOD = "/google.pubsub.v1.Publisher/Publish"
+HOST = "pubsub.googleapis.com"
+# What a start waits for its first connection and token; else the first webhook waits for them.
+START_SECONDS = 2.0
+CALLS_OF_GREENLETS = 100  # What servers allow on one connection, as a rule.
 
 PublishRpc = Callable[[Sequence[Message], float], Sequence[str]]
 """Publishes messages in one RPC with a timeout in seconds; returns their ids in the same order.
 
-Raises GoogleAPICallError where Pub/Sub refuses or does not answer in time."""
+Raises PublishUnavailable where another attempt may help, PublishInvalid where a message may be at fault, and
+PublishError for every other refusal."""
 
 
-def publish_rpc(topic_path: str) -> PublishRpc:
-    """Return the RPC that publishes to a topic (`projects/PROJECT/topics/TOPIC`).
+class Token(Protocol):
+    """What authorizes a call."""
 
-    Call it once for each process, after the fork. PUBSUB_EMULATOR_HOST is honoured, as by Google's client.
+    def headers(self, *, timeout_seconds: float) -> Headers:
+        """Return the headers to send. Raises PublishUnavailable if there are none."""
+        ...
+
+    def forget(self) -> None:
+        """Have other headers next time: these were refused."""
+        ...
+
+
+# Pub/Sub may take the same message on the next attempt; after UNAUTHENTICATED, with another token.
+_TRANSIENT = {
+    Status.CANCELLED,
+    Status.UNKNOWN,
+    Status.DEADLINE_EXCEEDED,
+    Status.RESOURCE_EXHAUSTED,
+    Status.ABORTED,
+    Status.INTERNAL,
+    Status.UNAVAILABLE,
+    Status.UNAUTHENTICATED,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def publish_rpc(topic_path: str, *, emulator_host: str | None, in_greenlets: bool = False) -> PublishRpc:
+    """Return the RPC that publishes to a topic (`projects/PROJECT/topics/TOPIC`), with a connection ready for it.
+
+    `emulator_host` is host:port, None for Google Cloud. `in_greenlets` says that gevent runs the callers: their calls
+    share a connection. Call it once for each process, after the fork. Raises ConfigurationError without credentials
+    for Google Cloud.
     """
+    token = None
+    if emulator_host is not None:
+        host, _, port = emulator_host.rpartition(":")
+        origin = Origin(host.strip("[]"), int(port))
+    else:
+        token = AccessToken.of_the_environment()
+        tls = ssl.create_default_context(cafile=certifi.where())
+        tls.set_alpn_protocols(["h2"])
+        origin = Origin(HOST, 443, tls=tls)
+    channel = Channel(origin, calls_per_connection=CALLS_OF_GREENLETS if in_greenlets else 1)
+    try:
+        channel.open_one(timeout_seconds=START_SECONDS)
+        if token is not None:
+            token.headers(timeout_seconds=START_SECONDS)
+    except (OSError, PublishUnavailable) as error:
+        logger.warning("Pub/Sub cannot be reached yet: %s: %s", type(error).__name__, error)
+    return publish_over(channel, topic_path, token)
+
+
+def publish_over(channel: Channel, topic_path: str, token: Token | None) -> PublishRpc:
+    """Return the RPC over `channel`; `token` is None where nobody asks for one."""
     request_type, message_type, response_type = wire_types()
-    # No retry: it would outlive the deadline and hide what went wrong.
-    call = _channel().unary_unary(
-        _METHOD, request_serializer=request_type.SerializeToString, response_deserializer=response_type.FromString
+    headers = (
+        (":method", "POST"),
+        (":scheme", "http" if channel.origin.tls is None else "https"),
+        (":path", METHOD),
+        (":authority", channel.origin.authority),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("user-agent", "onestock-relay"),
+        ("x-goog-request-params", f"topic={topic_path}"),
     )
-    routing = (("x-goog-request-params", f"topic={topic_path}"),)
+    without_token = header_block(headers)
+    last: tuple[Sequence[tuple[str, str]], bytes] = (), without_token
 
     def publish(messages: Sequence[Message], timeout_seconds: float) -> Sequence[str]:
+        nonlocal last
+        block = without_token
+        if token is not None:
+            authorization = token.headers(timeout_seconds=timeout_seconds)
+            if authorization is not last[0]:
+                last = authorization, header_block((*headers, *authorization))
+            block = last[1]
         request = request_type(
             topic=topic_path,
             messages=[
@@ -47,21 +118,25 @@ def publish_rpc(topic_path: str) -> PublishRpc:
             ],
         )
         try:
-            ids: Sequence[str] = call(request, timeout=timeout_seconds, metadata=routing).message_ids
-        except grpc.RpcError as error:
-            raise exceptions.from_grpc_error(error) from error
+            answer = channel.call(block, request.SerializeToString(), timeout_seconds=timeout_seconds)
+            ids: Sequence[str] = response_type.FromString(answer).message_ids
+        except RpcError as error:
+            if error.status is Status.UNAUTHENTICATED and token is not None:
+                token.forget()
+            raise _refusal(error) from error
+        except (OSError, DecodeError) as error:
+            raise PublishUnavailable(f"{type(error).__name__}: {error}") from error
+        if len(ids) != len(messages):
+            raise PublishUnavailable(f"an answer with {len(ids)} message ids for {len(messages)} messages")
         return ids
 
     return publish
 
 
-def _channel() -> Any:
-    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if emulator:
-        return grpc.insecure_channel(emulator)
-    return grpc_helpers.create_channel(
-        f"{_HOST}:443", default_scopes=_SCOPES, default_host=_HOST, options=_CHANNEL_OPTIONS
-    )
+def _refusal(error: RpcError) -> PublishError:
+    if error.status in _TRANSIENT:
+        return PublishUnavailable(str(error))
+    return PublishInvalid(str(error)) if error.status is Status.INVALID_ARGUMENT else PublishError(str(error))
 
 
 def wire_types() -> tuple[Any, Any, Any]:

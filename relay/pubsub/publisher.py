@@ -16,36 +16,22 @@ No timer, no thread. Every request leaves with its own message id or with Publis
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from google.api_core import exceptions
-
-from relay.errors import PublishError
+from relay.errors import PublishError, PublishInvalid, PublishUnavailable
 from relay.message import Message
 from relay.pubsub.publish_rpc import PublishRpc
 
 MAX_BATCH_BYTES = 9_800_000  # Pub/Sub refuses requests over 10 MB; the largest message (9.5 MB and attributes) fits.
 MAX_BATCH_MESSAGES = 1_000  # Pub/Sub's limit.
 MAX_WAITING_BYTES = 100_000_000  # Keeps what waits for a frozen Pub/Sub below the memory of a small instance.
-MAX_CONCURRENT_RPCS = 32  # As many orders at once; gunicorn.conf.py has as many threads for gRPC.
+MAX_CONCURRENT_RPCS = 64  # As many orders at once; they share a connection.
 MAX_RPCS_WITHOUT_KEY = 4  # One RPC that hangs must not hold up the others.
 MIN_ATTEMPT_SECONDS = 0.5  # With less left, an RPC to a slow but healthy Pub/Sub would only fail.
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 1.0
-
-# Pub/Sub may take the same message on the next attempt. What is not listed fails for good.
-_TRANSIENT = (
-    exceptions.Aborted,
-    exceptions.Cancelled,
-    exceptions.DeadlineExceeded,
-    exceptions.InternalServerError,
-    exceptions.ResourceExhausted,
-    exceptions.ServiceUnavailable,
-    exceptions.Unknown,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +94,8 @@ class GroupCommitPublisher:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._queue: list[_Ticket] = []
-        self._rpcs: Counter[str] = Counter()  # In flight, by ordering key.
+        self._rpcs: dict[str, int] = {}  # In flight, by ordering key.
+        self._rpcs_in_all = 0
         self._waiting = 0
         self._waiting_bytes = 0
 
@@ -116,13 +103,10 @@ class GroupCommitPublisher:
         """See `Publisher.publish`."""
         ticket = _Ticket(message, self._clock() + budget_seconds, message.size_bytes)
         self._admit(ticket)
-        try:
-            if ticket.latch is not None:
-                self._wait(ticket, ticket.latch)
-            if ticket.leads:
-                self._lead(ticket)
-        finally:
-            self._leave(ticket)
+        if ticket.latch is not None:
+            self._wait(ticket, ticket.latch)
+        if ticket.leads:
+            self._lead(ticket)
         if ticket.message_id is None:
             raise ticket.error or PublishError("Pub/Sub did not confirm within the budget")
         return ticket.message_id
@@ -134,35 +118,41 @@ class GroupCommitPublisher:
                 raise PublishError(f"{self._waiting} webhooks wait for Pub/Sub already; refused so that memory holds")
             self._waiting += 1
             self._waiting_bytes = waiting_bytes
-            self._queue.append(ticket)
             if self._may_lead(ticket):
                 self._make_lead(ticket)
             else:
                 ticket.latch = _closed_latch()
+                self._queue.append(ticket)
 
     def _may_lead(self, ticket: _Ticket) -> bool:
         most = 1 if ticket.key else MAX_RPCS_WITHOUT_KEY
-        return self._rpcs.total() < MAX_CONCURRENT_RPCS and self._rpcs[ticket.key] < most
+        return self._rpcs_in_all < MAX_CONCURRENT_RPCS and self._rpcs.get(ticket.key, 0) < most
 
     def _make_lead(self, ticket: _Ticket) -> None:
-        self._rpcs[ticket.key] += 1
+        self._rpcs[ticket.key] = self._rpcs.get(ticket.key, 0) + 1
+        self._rpcs_in_all += 1
         ticket.leads = True
         ticket.wake()
 
     def _leave(self, ticket: _Ticket) -> None:
-        with self._lock:
-            self._waiting -= 1
-            self._waiting_bytes -= ticket.size_bytes
+        """Under the lock."""
+        self._waiting -= 1
+        self._waiting_bytes -= ticket.size_bytes
 
     def _wait(self, ticket: _Ticket, latch: threading.Lock) -> None:
         """Wait until the ticket is settled, made the leader, or out of time."""
-        latch.acquire(timeout=max(0.0, ticket.deadline - self._clock()))
-        with self._lock:
-            if ticket.leads or ticket.is_settled:
-                return
-            ticket.error = PublishError("Pub/Sub did not confirm within the budget: an earlier publish still runs")
-            if ticket in self._queue:
-                self._queue.remove(ticket)
+        try:
+            latch.acquire(timeout=max(0.0, ticket.deadline - self._clock()))
+        finally:
+            with self._lock:
+                if not ticket.leads:
+                    self._leave(ticket)
+                if not (ticket.leads or ticket.is_settled):
+                    ticket.error = PublishError(
+                        "Pub/Sub did not confirm within the budget: an earlier publish still runs"
+                    )
+                    if ticket in self._queue:
+                        self._queue.remove(ticket)
 
     def _lead(self, ticket: _Ticket) -> None:
         """Publish what waits, until this request has its answer; then hand the slot on."""
@@ -182,6 +172,8 @@ class GroupCommitPublisher:
         """Take the leader's message and as many of those that wait with its key as one request holds, in order."""
         with self._lock:
             batch, size_bytes = [leader], leader.size_bytes
+            if not self._queue:
+                return batch
             for ticket in self._queue:
                 if ticket is leader or ticket.key != leader.key:
                     continue
@@ -201,13 +193,13 @@ class GroupCommitPublisher:
             try:
                 timeout_seconds = max(0.001, deadline - self._clock())
                 message_ids = self._rpc([ticket.message for ticket in part], timeout_seconds)
-            except exceptions.InvalidArgument as error:
+            except PublishInvalid as error:
                 if len(part) == 1:
                     self._fail(part, error)
                     continue
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
-            except _TRANSIENT as error:
+            except PublishUnavailable as error:
                 self._put_back(batch[0], part, error)
             except Exception as error:  # noqa: BLE001 - credentials and channels fail in many ways; no waiter may hang
                 self._fail(part, error)
@@ -221,15 +213,16 @@ class GroupCommitPublisher:
                 ticket.wake()
 
     def _fail(self, tickets: Iterable[_Ticket], error: Exception) -> None:
-        logger.error("Pub/Sub refused to store messages: %s: %s", type(error).__name__, error)
+        text = str(error) if isinstance(error, PublishError) else f"{type(error).__name__}: {error}"
+        logger.error("Pub/Sub refused to store messages: %s", text)
         with self._lock:
             for ticket in tickets:
-                ticket.error = PublishError(f"Pub/Sub refused: {type(error).__name__}: {error}")
+                ticket.error = PublishError(f"Pub/Sub refused: {text}")
                 ticket.wake()
 
     def _put_back(self, leader: _Ticket, tickets: list[_Ticket], error: Exception) -> None:
         """Leave the tickets unsettled, so that the next attempt takes them; who is out of time leaves by itself."""
-        logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), type(error).__name__)
+        logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), error)
         with self._lock:
             others = [ticket for ticket in tickets if ticket is not leader and not ticket.is_settled]
             self._queue[:0] = others
@@ -237,8 +230,10 @@ class GroupCommitPublisher:
     def _hand_on(self, leader: _Ticket) -> None:
         """Let the first request lead that may and still has time for an RPC; settle those that have not."""
         with self._lock:
+            self._leave(leader)
             if not leader.is_settled:
                 leader.error = PublishError("Pub/Sub did not confirm within the budget")
+            self._rpcs_in_all -= 1
             self._rpcs[leader.key] -= 1
             if not self._rpcs[leader.key]:
                 del self._rpcs[leader.key]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from relay.errors import ConfigurationError
 
@@ -49,6 +49,16 @@ def _resource_name(value: Any) -> Any:
 ResourceName = Annotated[str, BeforeValidator(_resource_name)]
 
 
+def _host_and_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or "/" in host or not re.fullmatch(r"[1-9][0-9]{0,4}", port, re.ASCII):
+        raise ValueError("is not host:port; write it as 127.0.0.1:8085")
+    return value
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class FromEnviron(BaseModel):
     """Settings that are read from environment variables."""
 
@@ -75,7 +85,7 @@ class Settings(FromEnviron):
         min_length=1,
         description="The Google Cloud project that holds topic and services.",
     )
-    emulator_host: str | None = Field(
+    emulator_host: HostAndPort | None = Field(
         default=None,
         alias="PUBSUB_EMULATOR_HOST",
         description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from relay.settings.base import ResourceName, Settings
+from relay.settings.base import HostAndPort, ResourceName, Settings
 
 
 class DoctorSettings(Settings):
@@ -53,7 +53,7 @@ class DoctorSettings(Settings):
         pattern="^https?://[^/]+$",
         description="Where the worker is called, if that is not Cloud Run's own address.",
     )
-    firestore_emulator_host: str | None = Field(
+    firestore_emulator_host: HostAndPort | None = Field(
         default=None,
         alias="FIRESTORE_EMULATOR_HOST",
         description="host:port of a Firestore emulator; leave it out on Google Cloud.",

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from relay.settings.base import ResourceName, ServiceSettings
+from relay.settings.base import HostAndPort, ResourceName, ServiceSettings
 
 
 class PushAuth(StrEnum):
@@ -58,7 +58,7 @@ class WorkerSettings(ServiceSettings):
         description="Where handled events are remembered: memory (one worker process, forgotten at its end) or "
         "firestore (needs requirements-firestore.txt).",
     )
-    firestore_emulator_host: str | None = Field(
+    firestore_emulator_host: HostAndPort | None = Field(
         default=None,
         alias="FIRESTORE_EMULATOR_HOST",
         description="host:port of a Firestore emulator; leave it out on Google Cloud.",

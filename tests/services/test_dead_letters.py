@@ -107,7 +107,7 @@ def test_a_dead_letter_stays_while_its_event_cannot_be_published(
     ended = tool.run("dead-letters", "redrive", "--yes")
 
     assert ended.returncode == 1
-    assert "NotFound" in ended.stderr
+    assert "Pub/Sub refused: NOT_FOUND" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(tool.json("dead-letters", "list")) == 1
 

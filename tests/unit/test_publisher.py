@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from google.api_core import exceptions
 
-from relay.errors import PublishError
+from relay.errors import PublishError, PublishInvalid, PublishUnavailable
 from relay.message import Message
 from relay.pubsub.publisher import MAX_BATCH_BYTES, MAX_CONCURRENT_RPCS, MAX_RPCS_WITHOUT_KEY, GroupCommitPublisher
 from tests.wait import wait_until
@@ -29,11 +28,11 @@ class Topic:
         self.batches.append([message.data for message in messages])
         self.keys.append({message.ordering_key for message in messages})
         if not self.gate.wait(timeout_seconds):
-            raise exceptions.DeadlineExceeded("frozen")
+            raise PublishUnavailable("frozen")
         if self.failures:
             raise self.failures.pop()
         if any(message.data == b"poison" for message in messages):
-            raise exceptions.InvalidArgument("a message is not valid")
+            raise PublishInvalid("a message is not valid")
         return [f"id-{message.data.decode()[:20]}" for message in messages]
 
 
@@ -44,7 +43,7 @@ def topic() -> Topic:
 
 @pytest.fixture
 def publisher(topic: Topic) -> GroupCommitPublisher:
-    return GroupCommitPublisher(topic.rpc, max_waiting=100)
+    return GroupCommitPublisher(topic.rpc, max_waiting=200)
 
 
 def publish(publisher: GroupCommitPublisher, data: bytes, budget_seconds: float = 5, key: str = "") -> str:
@@ -92,19 +91,19 @@ def test_what_waits_together_is_published_together(publisher: GroupCommitPublish
 
 def test_messages_of_different_orders_never_share_a_request(publisher: GroupCommitPublisher, topic: Topic) -> None:
     topic.gate.clear()
-    keys = [f"ORD-{number % 40}" for number in range(80)]
+    keys = [f"ORD-{number % 80}" for number in range(160)]
 
-    with ThreadPoolExecutor(80) as pool:
+    with ThreadPoolExecutor(160) as pool:
         futures = [pool.submit(publish, publisher, f"{n}".encode(), key=key) for n, key in enumerate(keys)]
         wait_until(lambda: publisher._waiting == len(keys), within=5)  # noqa: SLF001 - no other sign
         in_flight = len(topic.batches)
         topic.gate.set()
         message_ids = [future.result() for future in futures]
 
-    assert message_ids == [f"id-{n}" for n in range(80)]
+    assert message_ids == [f"id-{n}" for n in range(160)]
     assert {len(keys) for keys in topic.keys} == {1}
     assert in_flight == MAX_CONCURRENT_RPCS
-    assert len(topic.batches) < 80
+    assert len(topic.batches) < 160
 
 
 def is_full(publisher: GroupCommitPublisher, count: int) -> bool:
@@ -145,7 +144,7 @@ def test_a_batch_stays_below_the_limit_of_a_request(publisher: GroupCommitPublis
 
 
 def test_a_transient_failure_is_tried_again(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    topic.failures = [exceptions.ServiceUnavailable("gone"), exceptions.ServiceUnavailable("gone")]
+    topic.failures = [PublishUnavailable("gone"), PublishUnavailable("gone")]
 
     message_id = publish(publisher, b"one")
 
@@ -153,7 +152,9 @@ def test_a_transient_failure_is_tried_again(publisher: GroupCommitPublisher, top
     assert len(topic.batches) == 3
 
 
-@pytest.mark.parametrize("failure", [exceptions.NotFound("no topic"), ValueError("credentials"), OSError("channel")])
+@pytest.mark.parametrize(
+    "failure", [PublishError("NOT_FOUND: no topic"), ValueError("credentials"), OSError("channel")]
+)
 def test_a_lasting_failure_is_told_at_once(publisher: GroupCommitPublisher, topic: Topic, failure: Exception) -> None:
     topic.failures = [failure]
 
