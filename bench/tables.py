@@ -11,6 +11,7 @@ from bench.results import Results, Spread
 
 TITLES = {contestant.name: contestant.title for contestant in (*RECEIVERS, *WORKERS)} | {
     "bare-stub": "limit: publish RPC alone, one thread, gRPC stub",
+    "bare-relay": "limit: publish RPC alone, one thread, the relay's own call",
     "bare-client": "limit: publish RPC alone, one thread, generated client",
     "import": "bare import of flask, google.cloud.pubsub_v1, google.cloud.logging",
     "memory-store": "memory store",

@@ -1,6 +1,7 @@
 """One thread that publishes one message after another: `python -m bench.limits.bare_publish CLIENT TOPIC SECONDS OUT`.
 
-CLIENT is `stub`, the RPC alone on protobuf messages, or `client`, google.pubsub_v1's generated client.
+CLIENT is `stub`, the RPC alone on protobuf messages, `client`, google.pubsub_v1's generated client, or `relay`, the
+relay's own call.
 """
 
 import json
@@ -13,6 +14,9 @@ from pathlib import Path
 import grpc
 from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.pubsub_v1 import PublisherClient, PublishRequest, PublishResponse, PubsubMessage
+
+from relay.message import Message
+from relay.pubsub.publish_rpc import publish_rpc
 
 TIMEOUT_SECONDS = 10
 WARM_UP = 200
@@ -53,9 +57,18 @@ def _with_client(topic_path: str) -> Publish:
     return publish
 
 
+def _with_relay(topic_path: str) -> Publish:
+    call = publish_rpc(topic_path, emulator_host=os.environ["PUBSUB_EMULATOR_HOST"])
+
+    def publish(body: bytes) -> str:
+        return call([Message(data=body, attributes={"event_type": "order_state_changed"})], TIMEOUT_SECONDS)[0]
+
+    return publish
+
+
 def main(kind: str, topic_path: str, seconds: str, output: str) -> None:
     """Publish for some seconds; write latencies in milliseconds, CPU seconds and message ids to a file."""
-    publish = {"stub": _with_stub, "client": _with_client}[kind](topic_path)
+    publish = {"stub": _with_stub, "client": _with_client, "relay": _with_relay}[kind](topic_path)
     bodies = [json.dumps({"order_id": f"W-{number}", "date": number}).encode() for number in range(WARM_UP)]
     message_ids = [publish(body) for body in bodies]
     latencies: list[float] = []

@@ -19,12 +19,13 @@ WARM_UP_SECONDS = 4
 
 def warm_emulator(plan: Plan) -> None:
     """Let the emulator's compiler settle: the first contestant must not pay for it."""
-    _bare_publish("stub", replace(plan, seconds=WARM_UP_SECONDS))
+    for kind in ("stub", "relay"):
+        _bare_publish(kind, replace(plan, seconds=WARM_UP_SECONDS))
 
 
 def measure(plan: Plan) -> Iterator[Sample]:
-    """Yield the samples of the RPC on a gRPC stub, and through the generated client."""
-    for kind in ("stub", "client"):
+    """Yield the samples of the RPC on a gRPC stub, through the generated client, and of the relay's own call."""
+    for kind in ("stub", "client", "relay"):
         if plan.wants(f"bare-{kind}"):
             yield _bare_publish(kind, plan)
 
