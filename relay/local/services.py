@@ -13,15 +13,17 @@ START_SECONDS = 30
 ROOT = Path(__file__).parents[2]
 
 
-def start_service(name: str, *, port: int, settings: Mapping[str, str], output: Path) -> Child:
-    """Start `main:NAME()` on 127.0.0.1 and return once it is healthy.
+def start_service(name: str, *, port: int, settings: Mapping[str, str], output: Path, app: str | None = None) -> Child:
+    """Start `main:NAME()`, or `app` in its place and under its settings, on 127.0.0.1; return once it is healthy.
 
     `settings` are added to an environment that holds no setting of the relay. Raises ConfigurationError with the
     last lines that it printed if it does not start.
     """
     environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     environ |= {"PORT": str(port), "BIND_HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), f"main:{name}()"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
+    # gunicorn.conf.py knows the service by its name among the arguments.
+    command = [*gunicorn, "--name", f"main:{name}()", app or f"main:{name}()"]
     child = Child(f"The {name}", command, environ={**environ, **settings}, output=output)
     try:
         url = f"http://127.0.0.1:{port}/health"

@@ -22,6 +22,7 @@ from relay.rpc.status import RpcError, Status
 
 METHOD = "/google.pubsub.v1.Publisher/Publish"
 HOST = "pubsub.googleapis.com"
+PORT = 443
 # What a start waits for its first connection and token; else the first webhook waits for them.
 START_SECONDS = 2.0
 CALLS_OF_GREENLETS = 100  # What servers allow on one connection, as a rule.
@@ -75,7 +76,7 @@ def publish_rpc(topic_path: str, *, emulator_host: str | None, in_greenlets: boo
         token = AccessToken.of_the_environment()
         tls = ssl.create_default_context(cafile=certifi.where())
         tls.set_alpn_protocols(["h2"])
-        origin = Origin(HOST, 443, tls=tls)
+        origin = Origin(HOST, PORT, tls=tls)
     channel = Channel(origin, calls_per_connection=CALLS_OF_GREENLETS if in_greenlets else 1)
     try:
         channel.open_one(timeout_seconds=START_SECONDS)

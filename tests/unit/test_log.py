@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -102,3 +104,54 @@ def test_no_value_breaks_a_line(lines: Lines, value: object) -> None:
     logging.getLogger("shop").info("value %s", "x", extra={"json_fields": {"value": value}})
 
     assert lines.last()["message"] == "value x"
+
+
+class SlowStream(io.StringIO):
+    """Lets other threads go first in the middle of each write."""
+
+    def write(self, text: str) -> int:
+        time.sleep(0.001)
+        return super().write(text)
+
+
+def test_threads_write_every_canonical_line_once_and_whole(root: logging.Logger) -> None:
+    stream = SlowStream()
+    write_line = log.configure(project="p", service="worker", stream=stream)
+    context = log.LogContext(trace=TRACE, labels={})
+
+    def write(number: int) -> None:
+        fields = {"number": number}
+        write_line("shop", logging.INFO, "x" * 1_000, context=context, fields=fields, http_request={})
+        logging.getLogger("shop").info("beside", extra={"json_fields": {"number": -number}})
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(write, range(1, 501)))
+
+    written = [json.loads(line)["number"] for line in stream.getvalue().splitlines()]
+    assert sorted(written) == [*range(-500, 0), *range(1, 501)]
+    assert root.handlers
+
+
+def test_a_canonical_line_is_what_logging_would_write(lines: Lines) -> None:
+    write_line = log.configure(project="p", service="receiver", stream=lines.stream)
+    context = log.LogContext(trace=TRACE, labels=LABELS)
+    known: dict[str, Any] = {"fields": EXTRA["json_fields"], "http_request": EXTRA["http_request"]}
+
+    log.write_by_logging("shop", logging.WARNING, "late", context=context, **known)
+    by_logging = lines.last()
+    write_line("shop", logging.WARNING, "late", context=context, **known)
+
+    assert without_place(lines.last()) == without_place(by_logging)
+
+
+def test_a_stream_that_is_gone_does_not_fail_the_request(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    write_line = log.configure(project="p", service="receiver", stream=stream)
+    stream.close()
+
+    write_line("shop", logging.INFO, "x", context=log.LogContext(trace=TRACE, labels={}), fields={}, http_request={})
+
+    assert "I/O operation on closed file" in capsys.readouterr().err
+    assert root.handlers
