@@ -16,7 +16,7 @@ No timer, no thread. Every request leaves with its own message id or with Publis
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +76,50 @@ class _Ticket:
             self.latch.release()
 
 
+class _Queue:
+    """Those that wait, in the order of their arrival. Under the publisher's lock."""
+
+    def __init__(self) -> None:
+        self._tickets: list[_Ticket] = []
+        self._of_key: dict[str, int] = {}  # So that a key of which nobody waits is not looked for.
+
+    def __iter__(self) -> Iterator[_Ticket]:
+        return iter(tuple(self._tickets))
+
+    def append(self, ticket: _Ticket) -> None:
+        self._tickets.append(ticket)
+        self._of_key[ticket.key] = self._of_key.get(ticket.key, 0) + 1
+
+    def put_back(self, tickets: list[_Ticket]) -> None:
+        """Put tickets, in their order, before all others."""
+        self._tickets[:0] = tickets
+        for ticket in tickets:
+            self._of_key[ticket.key] = self._of_key.get(ticket.key, 0) + 1
+
+    def remove(self, ticket: _Ticket) -> None:
+        """Take a ticket out, if it is there."""
+        try:
+            self._tickets.remove(ticket)
+        except ValueError:
+            return
+        self._count_down(ticket.key, 1)
+
+    def take(self, tickets: Sequence[_Ticket]) -> None:
+        """Take out tickets of one key, which are all there."""
+        taken = set(tickets)
+        self._tickets = [ticket for ticket in self._tickets if ticket not in taken]
+        self._count_down(tickets[0].key, len(tickets))
+
+    def _count_down(self, key: str, by: int) -> None:
+        self._of_key[key] -= by
+        if not self._of_key[key]:
+            del self._of_key[key]
+
+    def with_key(self, key: str) -> Sequence[_Ticket]:
+        """Return those that wait with a key."""
+        return [ticket for ticket in self._tickets if ticket.key == key] if key in self._of_key else ()
+
+
 class GroupCommitPublisher:
     """Implements `Publisher`; safe for any number of threads or greenlets."""
 
@@ -93,7 +137,7 @@ class GroupCommitPublisher:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._queue: list[_Ticket] = []
+        self._queue = _Queue()
         self._rpcs: dict[str, int] = {}  # In flight, by ordering key.
         self._rpcs_in_all = 0
         self._waiting = 0
@@ -151,8 +195,7 @@ class GroupCommitPublisher:
                     ticket.error = PublishError(
                         "Pub/Sub did not confirm within the budget: an earlier publish still runs"
                     )
-                    if ticket in self._queue:
-                        self._queue.remove(ticket)
+                    self._queue.remove(ticket)
 
     def _lead(self, ticket: _Ticket) -> None:
         """Publish what waits, until this request has its answer; then hand the slot on."""
@@ -172,17 +215,13 @@ class GroupCommitPublisher:
         """Take the leader's message and as many of those that wait with its key as one request holds, in order."""
         with self._lock:
             batch, size_bytes = [leader], leader.size_bytes
-            if not self._queue:
-                return batch
-            for ticket in self._queue:
-                if ticket is leader or ticket.key != leader.key:
-                    continue
+            for ticket in self._queue.with_key(leader.key):
                 size_bytes += ticket.size_bytes
                 if size_bytes > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_MESSAGES:
                     break
                 batch.append(ticket)
-            taken = set(batch)
-            self._queue = [ticket for ticket in self._queue if ticket not in taken]
+            if len(batch) > 1:
+                self._queue.take(batch[1:])
             return batch
 
     def _publish_batch(self, batch: list[_Ticket], deadline: float) -> None:
@@ -225,7 +264,7 @@ class GroupCommitPublisher:
         logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), error)
         with self._lock:
             others = [ticket for ticket in tickets if ticket is not leader and not ticket.is_settled]
-            self._queue[:0] = others
+            self._queue.put_back(others)
 
     def _hand_on(self, leader: _Ticket) -> None:
         """Let the first request lead that may and still has time for an RPC; settle those that have not."""
@@ -237,11 +276,12 @@ class GroupCommitPublisher:
             self._rpcs[leader.key] -= 1
             if not self._rpcs[leader.key]:
                 del self._rpcs[leader.key]
-            for ticket in tuple(self._queue):
+            for ticket in self._queue:
                 if ticket.deadline - self._clock() < MIN_ATTEMPT_SECONDS:
                     self._queue.remove(ticket)
                     ticket.error = PublishError("Pub/Sub did not confirm within the budget")
                     ticket.wake()
                 elif self._may_lead(ticket):
+                    self._queue.remove(ticket)
                     self._make_lead(ticket)
                     return
