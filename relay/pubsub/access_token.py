@@ -71,9 +71,10 @@ class AccessToken:
             self._renewing.release()
         return self._headers if self._credentials.token_state is not TokenState.INVALID else self._give_up()
 
-    def forget(self) -> None:
-        """Have the next request ask for another token: this one was refused."""
-        self._credentials.token = None
+    def forget(self, refused: Headers) -> None:
+        """Have the next request ask for another token, unless what was refused is not the one of now."""
+        if refused is self._headers:
+            self._credentials.token = None
 
     def _renew(self) -> None:
         if self._clock() < self._paused_until:

@@ -41,8 +41,8 @@ class Token(Protocol):
         """Return the headers to send. Raises PublishUnavailable if there are none."""
         ...
 
-    def forget(self) -> None:
-        """Have other headers next time: these were refused."""
+    def forget(self, refused: Headers) -> None:
+        """Have other headers next time."""
         ...
 
 
@@ -100,17 +100,14 @@ def publish_over(channel: Channel, topic_path: str, token: Token | None) -> Publ
         ("user-agent", "onestock-relay"),
         ("x-goog-request-params", f"topic={topic_path}"),
     )
-    without_token = header_block(headers)
-    last: tuple[Sequence[tuple[str, str]], bytes] = (), without_token
+    last: tuple[Headers, bytes] = (), header_block(headers)
 
     def publish(messages: Sequence[Message], timeout_seconds: float) -> Sequence[str]:
         nonlocal last
-        block = without_token
-        if token is not None:
-            authorization = token.headers(timeout_seconds=timeout_seconds)
-            if authorization is not last[0]:
-                last = authorization, header_block((*headers, *authorization))
-            block = last[1]
+        authorization = token.headers(timeout_seconds=timeout_seconds) if token is not None else ()
+        if authorization != last[0]:
+            last = authorization, header_block((*headers, *authorization))
+        block = last[1]
         request = request_type(
             topic=topic_path,
             messages=[
@@ -123,7 +120,7 @@ def publish_over(channel: Channel, topic_path: str, token: Token | None) -> Publ
             ids: Sequence[str] = response_type.FromString(answer).message_ids
         except RpcError as error:
             if error.status is Status.UNAUTHENTICATED and token is not None:
-                token.forget()
+                token.forget(authorization)
             raise _refusal(error) from error
         except (OSError, DecodeError) as error:
             raise PublishUnavailable(f"{type(error).__name__}: {error}") from error

@@ -2,13 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.auth import compute_engine, exceptions
@@ -17,6 +13,7 @@ from google.auth.transport.requests import Request
 
 from relay.errors import ConfigurationError, PublishUnavailable
 from relay.pubsub.access_token import PAUSE_SECONDS, RENEW_SECONDS, AccessToken
+from tests.fakes.serving import Reply, serving_requests
 from tests.wait import wait_until
 
 STALE_SECONDS, FRESH_SECONDS = 60, 3_600  # google-auth calls a token stale that ends within 225 s.
@@ -133,37 +130,17 @@ def test_all_that_have_no_token_wait_for_one_renewal(token: AccessToken, credent
 
 
 def test_a_refused_token_is_forgotten(token: AccessToken) -> None:
-    shown(token)
-    token.forget()
+    refused = token.headers(timeout_seconds=5)
+    token.forget(refused)
+    assert shown(token) == "test-token-2"
 
+    token.forget(refused)  # By another request, which had it too.
     assert shown(token) == "test-token-2"
 
 
-@contextmanager
-def metadata_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *_: Any) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_a_metadata_server_that_fails_is_not_asked_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unavailable(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_error(503)
-
-    with metadata_server(unavailable) as host:
-        monkeypatch.setattr("google.auth.compute_engine._metadata._GCE_METADATA_HOST", host)
+    with serving_requests(lambda _: Reply({}, status=503)) as url:
+        monkeypatch.setattr("google.auth.compute_engine._metadata._GCE_METADATA_HOST", url.removeprefix("http://"))
         token = AccessToken(compute_engine.Credentials(), Request())
         started = time.monotonic()
         with pytest.raises(PublishUnavailable, match="no access token"):

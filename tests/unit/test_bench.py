@@ -34,6 +34,14 @@ def test_a_percentile_is_a_latency_that_was_measured() -> None:
     assert set(percentiles([7.0]).values()) == {7.0}
 
 
+def test_a_cell_that_is_measured_anew_forgets_its_old_samples_and_no_others() -> None:
+    measured = results(sample("receiver", p50_ms=1), sample("receiver", connections=64, p50_ms=2))
+
+    measured.forget(sample("receiver").cell)
+
+    assert measured.samples == [sample("receiver", connections=64, p50_ms=2)]
+
+
 def test_a_closed_loop_keeps_the_message_id_of_each_answer() -> None:
     load = wrk.parse_closed(CLOSED)
 

@@ -70,7 +70,8 @@ class Token:
         assert timeout_seconds > 0
         return (("authorization", f"Bearer test-token-{self.forgotten}"),)
 
-    def forget(self) -> None:
+    def forget(self, refused: Headers) -> None:
+        assert refused == self.headers(timeout_seconds=1)
         self.forgotten += 1
 
 
