@@ -76,7 +76,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--starts", default=10, show_default=True, help="Cold starts of each service.")
 @click.option("--quick", is_flag=True, help="One short round of the parts that the bounds need; about 3 minutes.")
-@click.option("--add", is_flag=True, help="Add to the results instead of replacing them.")
+@click.option("--add", is_flag=True, help="Replace what is measured anew in the results, and keep the rest.")
 @results_folder
 def measure(  # noqa: PLR0913 - one for each option
     *,
@@ -100,7 +100,11 @@ def measure(  # noqa: PLR0913 - one for each option
     with _emulator() as work:
         plan = Plan(rounds=rounds, seconds=seconds, connections=connections, starts=starts, only=only, folder=work)
         limits.warm_emulator(plan)
+        known = {sample.cell for sample in results.samples}
         for sample in _samples(plan, parts):
+            if sample.cell in known:
+                known.discard(sample.cell)
+                results.forget(sample.cell)
             results.samples.append(sample)
             click.echo(_progress(sample))
     results.write(file)

@@ -62,6 +62,10 @@ class Results(BaseModel):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self.model_dump_json(indent=1))
 
+    def forget(self, cell: Cell) -> None:
+        """Take the samples of a cell out."""
+        self.samples = [sample for sample in self.samples if sample.cell != cell]
+
     def cells(self, part: str) -> Iterator[tuple[Cell, dict[str, Spread]]]:
         """Yield the cells of a part in the order in which they were first measured, with each value's spread."""
         groups: dict[Cell, list[Sample]] = {}
