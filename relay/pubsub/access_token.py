@@ -62,7 +62,7 @@ class AccessToken:
             return self._headers
         # While the token still holds, one request renews it, and the others do not wait for that.
         still_holds = state is TokenState.STALE
-        if not self._renewing.acquire(blocking=not still_holds, timeout=-1 if still_holds else timeout_seconds):
+        if not self._renewing.acquire(timeout=0.0 if still_holds else max(0.0, timeout_seconds)):
             return self._headers if still_holds else self._give_up("another request waits for it already")
         try:
             if self._credentials.token_state is state:
@@ -81,8 +81,8 @@ class AccessToken:
             return
         try:
             self._credentials.refresh(_Bounded(self._request, until=self._clock() + RENEW_SECONDS, clock=self._clock))
-        except (exceptions.GoogleAuthError, _RenewalTooSlow) as error:
-            self._failure = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - google-auth raises what its parsing of an answer raises, too
+            self._failure = " ".join(f"{type(error).__name__}: {error}".split())
             self._paused_until = self._clock() + PAUSE_SECONDS
             return
         headers: dict[str, str] = {}
@@ -94,7 +94,7 @@ class AccessToken:
 
 
 class _RenewalTooSlow(Exception):
-    """Not one of google-auth's errors, so that it does not ask again."""
+    """Not one of google-auth's errors, after which it would ask again."""
 
 
 class _Bounded(transport.Request):

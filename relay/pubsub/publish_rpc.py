@@ -6,6 +6,7 @@ a test holds them to those of google-cloud-pubsub. Source: "google.pubsub.v1" (C
 
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -104,6 +105,7 @@ def publish_over(channel: Channel, topic_path: str, token: Token | None) -> Publ
 
     def publish(messages: Sequence[Message], timeout_seconds: float) -> Sequence[str]:
         nonlocal last
+        deadline = time.monotonic() + timeout_seconds
         authorization = token.headers(timeout_seconds=timeout_seconds) if token is not None else ()
         if authorization != last[0]:
             last = authorization, header_block((*headers, *authorization))
@@ -116,7 +118,8 @@ def publish_over(channel: Channel, topic_path: str, token: Token | None) -> Publ
             ],
         )
         try:
-            answer = channel.call(block, request.SerializeToString(), timeout_seconds=timeout_seconds)
+            left = deadline - time.monotonic()
+            answer = channel.call(block, request.SerializeToString(), timeout_seconds=left)
             ids: Sequence[str] = response_type.FromString(answer).message_ids
         except RpcError as error:
             if error.status is Status.UNAUTHENTICATED and token is not None:

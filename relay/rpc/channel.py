@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hpack import Encoder, NeverIndexedHeaderTuple
 
-from relay.rpc.connection import Connection, Origin
+from relay.rpc.connection import LOOK_AFTER_SECONDS, Connection, Origin
 from relay.rpc.status import ConnectionLost
 
 
@@ -71,11 +71,13 @@ class Channel:
         finally:
             self._release(connection)
 
-    def _kept(self) -> Connection | None:
+    def _kept(self, *, look_after_seconds: float = LOOK_AFTER_SECONDS) -> Connection | None:
         """Return a connection that has room, with the place for one call taken."""
         with self._lock:
             for connection, calls in tuple(self._calls.items()):
-                if calls < self._calls_per_connection and connection.has_room(calls):
+                if calls < self._calls_per_connection and connection.has_room(
+                    calls, look_after_seconds=look_after_seconds
+                ):
                     self._calls[connection] += 1
                     return connection
                 if connection.has_ended and not calls:
@@ -87,7 +89,8 @@ class Channel:
         if not self._opening.acquire(timeout=max(0.0, deadline - self._clock())):
             raise TimeoutError("no connection in time")
         try:
-            connection = self._kept()
+            # A server that ended one connection just now may have ended the others too.
+            connection = self._kept(look_after_seconds=0)
             if connection is None:
                 connection = Connection.open(self.origin, timeout_seconds=deadline - self._clock(), clock=self._clock)
                 with self._lock:

@@ -159,14 +159,17 @@ class Connection:
         """Whether no call can begin any more."""
         return self._end is not None
 
-    def has_room(self, calls: int) -> bool:
-        """Return whether one call more can begin while `calls` are under way; where none is, look at the socket."""
+    def has_room(self, calls: int, *, look_after_seconds: float = LOOK_AFTER_SECONDS) -> bool:
+        """Return whether one call more can begin while `calls` are under way.
+
+        Where none is, and none was for `look_after_seconds`, look at the socket.
+        """
         if calls:
             return self._end is None and calls < self._max_calls
         idle_seconds = self._clock() - self._idle_since
         if idle_seconds >= IDLE_SECONDS:
             self.close("idle for too long")
-        elif idle_seconds >= LOOK_AFTER_SECONDS:
+        elif idle_seconds >= look_after_seconds:
             self._read_what_has_come()
         return self._end is None
 
@@ -257,9 +260,9 @@ class Connection:
         self._socket.settimeout(left)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            raise
         except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise  # Ours; the system's own means that the peer confirmed nothing.
             self.close(f"reading failed: {type(error).__name__}: {error}")
         else:
             self._take(data, deadline)
@@ -369,9 +372,9 @@ class Connection:
         call.end()
 
     def _on_rst_stream(self, frame: Frame) -> None:
+        code = http2.uint32_in(frame.payload)
         call = self._calls.pop(frame.stream_id, None)
         if call is not None:
-            code = http2.uint32_in(frame.payload)
             refused = code == http2.REFUSED_STREAM
             text = f"the server broke the stream off, code {code}"
             call.end(ConnectionLost(text) if refused else RpcError(Status.UNAVAILABLE, text))
@@ -383,6 +386,8 @@ class Connection:
         self._frame_bytes = values.get(http2.SETTING_MAX_FRAME_SIZE, self._frame_bytes)
         self._max_calls = values.get(http2.SETTING_MAX_CONCURRENT_STREAMS, self._max_calls)
         first_window = values.get(http2.SETTING_INITIAL_WINDOW_SIZE, self._first_window)
+        if not http2.FRAME_BYTES <= self._frame_bytes <= http2.MAX_FRAME_BYTES or first_window > http2.MAX_WINDOW_BYTES:
+            raise ProtocolError("a frame size or a window out of its range")
         for call in self._calls.values():
             call.window += first_window - self._first_window
         self._first_window = first_window

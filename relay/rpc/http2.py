@@ -34,6 +34,8 @@ CANCEL: Final = 0x8
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_BYTES: Final = 16_384  # What a frame's payload holds unless the receiving side allows more; we do not.
 WINDOW_BYTES: Final = 65_535  # What may be under way before the other side has said anything.
+MAX_FRAME_BYTES: Final = 2**24 - 1
+MAX_WINDOW_BYTES: Final = 2**31 - 1
 LAST_STREAM_ID: Final = 2**31 - 1
 
 _HEAD = Struct(">HBBBI")  # The length's 24 bits come as 16 and 8.
@@ -129,6 +131,8 @@ def _bare(kind: int, flags: int, payload: bytes) -> bytes:
             raise ProtocolError("a padded frame without its padding's length")
         padding, payload = payload[0], payload[1:]
     if kind == HEADERS and flags & PRIORITY:
+        if len(payload) < _PRIORITY_BYTES:
+            raise ProtocolError("a header block without its priority")
         payload = payload[_PRIORITY_BYTES:]
     if padding > len(payload):
         raise ProtocolError("more padding than payload")

@@ -1,5 +1,6 @@
 """Connections are opened as needed, kept, and replaced without the caller noticing."""
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -88,6 +89,25 @@ def test_a_call_that_a_kept_connection_loses_is_made_again_on_a_new_one() -> Non
     with channel_to(serve_one_and_lose_one, serve_one) as channel:
         assert call(channel, b"first") == b"first"
         assert call(channel, b"second") == b"second"
+
+
+def test_a_server_that_ended_all_kept_connections_is_called_over_a_new_one() -> None:
+    def serve(listener: socket.socket) -> None:
+        peers = [Peer(listener.accept()[0]) for _ in range(2)]
+        for peer, request in [(peer, peer.request()) for peer in peers]:
+            peer.answer(request)
+        for peer in peers:
+            peer.sock.close()
+        with listener.accept()[0] as sock:
+            Peer(sock).serve(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(3) as pool:
+        served = pool.submit(serve, listener)
+        channel = Channel(Origin("127.0.0.1", listener.getsockname()[1]), calls_per_connection=1)
+        assert list(pool.map(lambda _: call(channel), range(2))) == [b"ok", b"ok"]
+        assert call(channel, b"after") == b"after"
+        served.result()
+        channel.close()
 
 
 def test_a_call_that_a_new_connection_loses_is_lost() -> None:

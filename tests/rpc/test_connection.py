@@ -1,5 +1,7 @@
 """One call, one answer, or one of three errors, whatever the server does. The server here is scripted."""
 
+import errno
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -340,6 +342,10 @@ def test_a_call_that_the_leaving_server_did_not_take_is_lost_at_once() -> None:
         http2.frame(http2.HEADERS, 1, b"\x82") + http2.frame(http2.PING, 0, bytes(8)),
         http2.frame(http2.HEADERS, 1, b"\xff\xff\xff\xff\xff", flags=OPENED),
         http2.frame(http2.SETTINGS, 0, b"12345"),
+        http2.settings({http2.SETTING_MAX_FRAME_SIZE: 0}),
+        http2.settings({http2.SETTING_MAX_FRAME_SIZE: 2**24}),
+        http2.settings({http2.SETTING_INITIAL_WINDOW_SIZE: 2**31}),
+        http2.frame(http2.RST_STREAM, 1, b"12"),
         http2.frame(http2.GOAWAY, 0, b""),
     ],
 )
@@ -351,6 +357,23 @@ def test_a_server_that_does_not_keep_to_http2_is_left(nonsense: bytes) -> None:
 
     with connected(script) as connection:
         with pytest.raises(ConnectionLost):
+            call(connection)
+        assert connection.has_ended
+
+
+class UnconfirmedSocket(socket.socket):
+    """One whose peer is gone without a word: the system says so after TCP_USER_TIMEOUT."""
+
+    def recv(self, *_: object) -> bytes:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+
+def test_a_peer_that_confirms_nothing_is_a_lost_connection_and_no_slow_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, UnconfirmedSocket() as sock:
+        sock.connect(listener.getsockname())
+        connection = Connection(sock)
+
+        with pytest.raises(ConnectionLost, match="reading failed: TimeoutError"):
             call(connection)
         assert connection.has_ended
 

@@ -60,6 +60,7 @@ def test_no_bytes_break_the_reader(pieces: list[bytes]) -> None:
         http2.frame(http2.DATA, 1, bytes(http2.FRAME_BYTES + 1)),
         http2.frame(http2.DATA, 1, b"", flags=http2.PADDED),
         http2.frame(http2.DATA, 1, b"\x05four", flags=http2.PADDED),
+        http2.frame(http2.HEADERS, 1, b"four", flags=http2.PRIORITY),
     ],
 )
 def test_what_cannot_be_a_frame_is_refused(wire: bytes) -> None:

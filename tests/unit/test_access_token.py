@@ -115,6 +115,15 @@ def test_without_a_token_the_reason_is_told_and_the_next_try_waits(
     assert shown(token) == "test-token-2"
 
 
+def test_whatever_goes_wrong_is_told_in_one_line(token: AccessToken, credentials: TestCredentials) -> None:
+    credentials.failure = KeyError("access_token\nof the metadata server")
+
+    with pytest.raises(PublishUnavailable, match="KeyError") as raised:
+        shown(token, timeout_seconds=-1)
+
+    assert "\n" not in str(raised.value)
+
+
 def test_all_that_have_no_token_wait_for_one_renewal(token: AccessToken, credentials: TestCredentials) -> None:
     credentials.gate.clear()
 
