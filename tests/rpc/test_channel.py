@@ -92,12 +92,15 @@ def test_a_call_that_a_kept_connection_loses_is_made_again_on_a_new_one() -> Non
 
 
 def test_a_server_that_ended_all_kept_connections_is_called_over_a_new_one() -> None:
+    all_ended = threading.Event()
+
     def serve(listener: socket.socket) -> None:
         peers = [Peer(listener.accept()[0]) for _ in range(2)]
         for peer, request in [(peer, peer.request()) for peer in peers]:
             peer.answer(request)
         for peer in peers:
             peer.sock.close()
+        all_ended.set()
         with listener.accept()[0] as sock:
             Peer(sock).serve(1)
 
@@ -105,6 +108,7 @@ def test_a_server_that_ended_all_kept_connections_is_called_over_a_new_one() -> 
         served = pool.submit(serve, listener)
         channel = Channel(Origin("127.0.0.1", listener.getsockname()[1]), calls_per_connection=1)
         assert list(pool.map(lambda _: call(channel), range(2))) == [b"ok", b"ok"]
+        assert all_ended.wait(5)
         assert call(channel, b"after") == b"after"
         served.result()
         channel.close()
