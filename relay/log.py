@@ -11,12 +11,12 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from pydantic_core import from_json, to_json
 
@@ -55,36 +55,28 @@ def logging_as(context: LogContext) -> Iterator[None]:
         _context.reset(token)
 
 
-class WriteLine(Protocol):
-    """Writes one canonical line. Never raises: a request does not fail because of its log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A canonical line."""
 
-    def __call__(
-        self,
-        name: str,
-        severity: int,
-        message: str,
-        *,
-        context: LogContext,
-        fields: Mapping[str, Any],
-        http_request: Mapping[str, Any],
-    ) -> None:
-        """`name` is the logger's, `severity` one of logging's levels; `fields` are the line's own."""
-        ...
+    logger: str
+    severity: int
+    """One of logging's levels."""
+    message: str
+    context: LogContext
+    fields: Mapping[str, Any]
+    http_request: Mapping[str, Any]
 
 
-def write_by_logging(
-    name: str,
-    severity: int,
-    message: str,
-    *,
-    context: LogContext,
-    fields: Mapping[str, Any],
-    http_request: Mapping[str, Any],
-) -> None:
+WriteLine = Callable[[Line], None]
+"""Writes one canonical line. Never raises: a request does not fail because of its log."""
+
+
+def write_by_logging(line: Line) -> None:
     """Write a line as every other one: for a terminal, and where nothing was configured."""
-    with logging_as(context):
-        extra = {"json_fields": fields, "http_request": http_request}
-        logging.getLogger(name).log(severity, "%s", message, extra=extra)
+    with logging_as(line.context):
+        extra = {"json_fields": line.fields, "http_request": line.http_request}
+        logging.getLogger(line.logger).log(line.severity, "%s", line.message, extra=extra)
 
 
 def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> WriteLine:
@@ -180,30 +172,21 @@ class _CloudHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - a request does not fail because of its log
             self.handleError(record)
 
-    def write_line(
-        self,
-        name: str,
-        severity: int,
-        message: str,
-        *,
-        context: LogContext,
-        fields: Mapping[str, Any],
-        http_request: Mapping[str, Any],
-    ) -> None:
+    def write_line(self, line: Line) -> None:
         """See `WriteLine`. It leaves out the place in the code, which is always the same."""
         try:
             entry = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "severity": logging.getLevelName(severity),
-                "message": message,
-                **fields,
-                LABELS: {"python_logger": name, **self._labels, **context.labels},
-                **self._trace_fields(context.trace),
-                "httpRequest": http_request,
+                "severity": logging.getLevelName(line.severity),
+                "message": line.message,
+                **line.fields,
+                LABELS: {"python_logger": line.logger, **self._labels, **line.context.labels},
+                **self._trace_fields(line.context.trace),
+                "httpRequest": line.http_request,
             }
             self._write(_json(entry))
         except Exception:  # noqa: BLE001 - as for every other line
-            self.handleError(logging.makeLogRecord({"msg": message}))
+            self.handleError(logging.makeLogRecord({"msg": line.message}))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for a record of logging's."""

@@ -171,12 +171,14 @@ class Relay:
         }
         message = f"Webhook {labels['event_type']}: {outcome} in {latency_seconds * 1000:.1f} ms"
         self._write(
-            __name__,
-            _severity_of(webhook, outcome),
-            f"{message}: {webhook.reason}" if webhook.reason else message,
-            context=log.LogContext(trace=webhook.trace, labels=labels),
-            fields=fields,
-            http_request=http_request,
+            log.Line(
+                logger=__name__,
+                severity=_severity_of(webhook, outcome),
+                message=f"{message}: {webhook.reason}" if webhook.reason else message,
+                context=log.LogContext(trace=webhook.trace, labels=labels),
+                fields=fields,
+                http_request=http_request,
+            )
         )
 
 

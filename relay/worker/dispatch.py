@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from relay.changes import Change
 from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
@@ -45,10 +45,22 @@ class Outcome(StrEnum):
     @property
     def status(self) -> HTTPStatus:
         """The answer to Pub/Sub: 204 is an ack, 503 a nack."""
-        return HTTPStatus.NO_CONTENT if self in _ACKNOWLEDGED else HTTPStatus.SERVICE_UNAVAILABLE
+        return _STATUS[self]
 
 
-_ACKNOWLEDGED = frozenset({Outcome.UNHANDLED, Outcome.DUPLICATE, Outcome.STALE, Outcome.HANDLED, Outcome.QUARANTINED})
+def _status_of(outcome: Outcome) -> HTTPStatus:
+    match outcome:
+        case Outcome.UNHANDLED | Outcome.DUPLICATE | Outcome.STALE | Outcome.HANDLED | Outcome.QUARANTINED:
+            return HTTPStatus.NO_CONTENT
+        case Outcome.BUSY | Outcome.RETRY | Outcome.TIMED_OUT | Outcome.FAILED:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case Outcome.QUARANTINE_FAILED | Outcome.STORE_UNAVAILABLE:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case _:
+            assert_never(outcome)
+
+
+_STATUS = {outcome: _status_of(outcome) for outcome in Outcome}
 _FROM_BEST_TO_WORST = list(Outcome)
 
 

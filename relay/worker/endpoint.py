@@ -97,8 +97,7 @@ class PushEndpoint:
             max_body_bytes=self._max_body_bytes,
             now=datetime.now(UTC),
         )
-        labels = labels_of(delivery)
-        context = log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels)
+        context = log.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels_of(delivery))
         with log.logging_as(context):
             outcome, runs = self._dispatcher.dispatch(delivery)
         self._write_line(delivery, outcome, runs, context=context, latency_seconds=time.monotonic() - started)
@@ -136,12 +135,14 @@ class PushEndpoint:
             "latency": f"{latency_seconds:.6f}s",
         }
         self._write(
-            __name__,
-            _SEVERITY.get(outcome, logging.ERROR),
-            _text_of(delivery, outcome, runs, latency_seconds),
-            context=context,
-            fields=fields,
-            http_request=http_request,
+            log.Line(
+                logger=__name__,
+                severity=_SEVERITY.get(outcome, logging.ERROR),
+                message=_text_of(delivery, outcome, runs, latency_seconds),
+                context=context,
+                fields=fields,
+                http_request=http_request,
+            )
         )
 
 

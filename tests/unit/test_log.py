@@ -106,6 +106,17 @@ def test_no_value_breaks_a_line(lines: Lines, value: object) -> None:
     assert lines.last()["message"] == "value x"
 
 
+def line(message: str, *, labels: dict[str, str] | None = None, **rest: Any) -> log.Line:
+    context = log.LogContext(trace=TRACE, labels=labels or {})
+    return log.Line(
+        logger="shop",
+        severity=logging.WARNING,
+        message=message,
+        context=context,
+        **{"fields": {}, "http_request": {}, **rest},
+    )
+
+
 class SlowStream(io.StringIO):
     """Lets other threads go first in the middle of each write."""
 
@@ -117,11 +128,9 @@ class SlowStream(io.StringIO):
 def test_threads_write_every_canonical_line_once_and_whole(root: logging.Logger) -> None:
     stream = SlowStream()
     write_line = log.configure(project="p", service="worker", stream=stream)
-    context = log.LogContext(trace=TRACE, labels={})
 
     def write(number: int) -> None:
-        fields = {"number": number}
-        write_line("shop", logging.INFO, "x" * 1_000, context=context, fields=fields, http_request={})
+        write_line(line("x" * 1_000, fields={"number": number}))
         logging.getLogger("shop").info("beside", extra={"json_fields": {"number": -number}})
 
     with ThreadPoolExecutor(16) as pool:
@@ -134,12 +143,11 @@ def test_threads_write_every_canonical_line_once_and_whole(root: logging.Logger)
 
 def test_a_canonical_line_is_what_logging_would_write(lines: Lines) -> None:
     write_line = log.configure(project="p", service="receiver", stream=lines.stream)
-    context = log.LogContext(trace=TRACE, labels=LABELS)
-    known: dict[str, Any] = {"fields": EXTRA["json_fields"], "http_request": EXTRA["http_request"]}
+    late = line("late", fields=EXTRA["json_fields"], labels=LABELS, http_request=EXTRA["http_request"])
 
-    log.write_by_logging("shop", logging.WARNING, "late", context=context, **known)
+    log.write_by_logging(late)
     by_logging = lines.last()
-    write_line("shop", logging.WARNING, "late", context=context, **known)
+    write_line(late)
 
     assert without_place(lines.last()) == without_place(by_logging)
 
@@ -151,7 +159,7 @@ def test_a_stream_that_is_gone_does_not_fail_the_request(
     write_line = log.configure(project="p", service="receiver", stream=stream)
     stream.close()
 
-    write_line("shop", logging.INFO, "x", context=log.LogContext(trace=TRACE, labels={}), fields={}, http_request={})
+    write_line(line("x"))
 
     assert "I/O operation on closed file" in capsys.readouterr().err
     assert root.handlers
