@@ -1,52 +1,30 @@
 """gunicorn's settings for both services: `gunicorn 'main:receiver()'` and `gunicorn 'main:worker()'`."""
 
-import gc
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from relay.errors import ConfigurationError
-
-# Until all is imported: imports leave next to no garbage, and looking for it takes a tenth of a cold start.
-gc.disable()
+from relay.settings.start import stop_unless_valid
 
 IS_RECEIVER = "main:receiver()" in sys.argv
 
-# Checked before gunicorn starts anything: a wrong setting is one line on stderr. Each service loads its own only.
-try:
-    if IS_RECEIVER:
-        from relay.settings.receiver import ReceiverSettings
-
-        ReceiverSettings.from_environ(os.environ)
-    else:
-        from relay.settings.destinations import DestinationSettings
-        from relay.settings.webhooks import WatchdogSettings
-        from relay.settings.worker import WorkerSettings
-
-        worker = WorkerSettings.from_environ(os.environ)
-        budget = worker.handler_budget_seconds
-        if (api := WatchdogSettings.if_set(os.environ)) is not None:
-            api.check_fits(handler_budget_seconds=budget)
-        destinations = DestinationSettings.from_environ(os.environ)
-        destinations.check_fits(handler_budget_seconds=budget, has_onestock=api is not None)
-except ConfigurationError as error:
-    sys.stderr.write(f"{error}\n")
-    raise SystemExit(2) from None
+# Before gunicorn starts anything, so that a wrong setting is one line on stderr and nothing else.
+stop_unless_valid("receiver" if IS_RECEIVER else "worker", os.environ)
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}"
 
-# One process holds one Pub/Sub channel and, in the worker, the memory store; Cloud Run scales by instances.
+# One process holds one connection to Pub/Sub and, in the worker, the memory store; Cloud Run scales by instances.
 # WEB_CONCURRENCY, which gunicorn reads itself, changes it.
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
-# The receiver only waits for Pub/Sub: greenlets do that with the least CPU. Handlers may be any code, also code that
-# blocks where gevent cannot see it: the worker keeps to threads.
-worker_class = "gevent" if IS_RECEIVER else "gthread"
+# A thread answers one request at a time and waits for Pub/Sub, or for a handler, meanwhile. The receiver has more
+# threads than webhooks that may be under way (MAX_WAITING_PUBLISHES), the worker more than Cloud Run sends it at once,
+# so that one is left for /health and for refusing what is too much.
+worker_class = "gthread"
+threads = int(os.environ.get("RECEIVER_THREADS", "96") if IS_RECEIVER else os.environ.get("WORKER_THREADS", "24"))
 worker_connections = 1_000
-threads = int(os.environ.get("WORKER_THREADS", "16"))
 
 # Cloud Run stops the container 10 s after SIGTERM; a worker process needs about one second of that to end.
 graceful_timeout = 8
@@ -59,9 +37,3 @@ header_map = "drop" if IS_RECEIVER else "dangerous"
 
 accesslog = None  # Each service writes one line for each request itself.
 control_socket_disable = True
-
-
-def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
-    """Keep the garbage collector from looking through all that was imported: that would hold a webhook up for 40 ms."""
-    gc.freeze()
-    gc.enable()

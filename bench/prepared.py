@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from relay import signature
 from relay.events import event_id_of
-from relay.signature import SignedString
+from relay.receiver import signature
+from relay.settings.receiver import SignedString
 
 HASH_KEY = b"test-key-of-the-benchmark"
 EVENT_TYPE = "order_state_changed"

@@ -7,10 +7,9 @@
     |- SignatureError           the webhook is not proven to be OneStock's: 401
     |- BodyTooLarge             the webhook has more bytes than MAX_BODY_BYTES: 413
     |- BodyIncomplete           the sender hung up in the middle of a body: 400
+    |- Overloaded               too many webhooks, or too many bytes of them, are under way: 503
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
-    |  |- PublishUnavailable       no answer, or one that asks to come back: another attempt may help
-    |  `- PublishInvalid           something in the request cannot be published
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
@@ -60,20 +59,16 @@ class BodyIncomplete(RelayError):
     """The sender broke off; it has no answer and sends the webhook again."""
 
 
+class Overloaded(RelayError):
+    """The receiver holds as much as it may; the sender sends the webhook again."""
+
+
 class MessageTooLarge(RelayError):
     """The sender has to send less: even compressed, the body exceeds what one Pub/Sub message holds."""
 
 
 class PublishError(RelayError):
     """Pub/Sub did not confirm in time, or refused. The event may still have been stored: the sender repeats it."""
-
-
-class PublishUnavailable(PublishError):
-    """Time can mend it: Pub/Sub did not answer, or cannot take the message now."""
-
-
-class PublishInvalid(PublishError):
-    """Pub/Sub will never take this request; of a batch, perhaps one message only."""
 
 
 class PubSubError(RelayError):

@@ -14,9 +14,9 @@ from pathlib import Path
 import grpc
 from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.pubsub_v1 import PublisherClient, PublishRequest, PublishResponse, PubsubMessage
+from relay.pubsub.publish_rpc import publish_rpc
 
 from relay.message import Message
-from relay.pubsub.publish_rpc import publish_rpc
 
 TIMEOUT_SECONDS = 10
 WARM_UP = 200

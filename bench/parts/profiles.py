@@ -9,7 +9,7 @@ from bench.arrivals import arrivals
 from bench.contestants import RECEIVERS, WORKERS, running
 from bench.parts.pushes import settings
 from bench.prepared import Prepared, pushes, webhooks
-from tests.fakes.token_issuer import TokenIssuer
+from tests.support.token_issuer import TokenIssuer
 
 NAMES = [contestant.name for contestant in (*RECEIVERS, *WORKERS)]
 BODY_BYTES = 200

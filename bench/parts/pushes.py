@@ -9,7 +9,7 @@ from bench.contestants import WORKERS, Contestant, running
 from bench.plan import Plan
 from bench.prepared import pushes
 from bench.results import Cell, Sample
-from tests.fakes.token_issuer import AUDIENCE, EMAIL, TokenIssuer
+from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
 
 BODY_BYTES = 200
 FASTEST_PER_SECOND = 7_000  # An event that is sent twice would be a duplicate.

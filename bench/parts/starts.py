@@ -17,7 +17,7 @@ from bench.plan import Plan
 from bench.prepared import LENGTH_DIGITS, Prepared, pushes, webhooks
 from bench.results import Cell, Sample
 from relay.local.processes import free_port
-from tests.fakes.token_issuer import TokenIssuer
+from tests.support.token_issuer import TokenIssuer
 
 PROGRAM = "import flask, google.cloud.pubsub_v1, google.cloud.logging; print('done', flush=True); input()"
 BODY_BYTES = 200

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay.cli.times import Duration, shown_duration
-from relay.settings.tools import ToolSettings
+from relay.settings.commands import ToolSettings
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, DeadLetters
@@ -92,20 +92,17 @@ def redrive(*, rate: float, max_redrives: int, dry_run: bool, yes: bool, as_json
 
     Only the handlers that have not succeeded run. Each dead letter goes away once Pub/Sub has confirmed its event.
     """
+    from relay.pubsub import publisher
     from relay.pubsub.dead_letters import Ending
     from relay.pubsub.pace import Pace
-    from relay.pubsub.publish_rpc import publish_rpc
-    from relay.pubsub.publisher import GroupCommitPublisher
 
     settings = ToolSettings.from_environ(os.environ)
     with _held(filters) as held:
         if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json):
             return
-        publisher = GroupCommitPublisher(
-            publish_rpc(settings.topic_path, emulator_host=settings.emulator_host), max_waiting=1
-        )
+        events = publisher.connected(settings.topic_path, settings)
         pace = Pace(rate)
-        redriven = held.redrive(publisher, pace=pace, max_redrives=max_redrives, now=lambda: datetime.now(UTC))
+        redriven = held.redrive(events, pace=pace, max_redrives=max_redrives, now=lambda: datetime.now(UTC))
         with click.progressbar(redriven, length=len(held.letters), label="Redriving", file=sys.stderr) as progress:
             ends = list(progress)
     stayed = [end for end in ends if end.ending is not Ending.REDRIVEN]

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from relay.signature import SignedString
+from relay.settings.receiver import SignedString
 
 
 class _Keys(click.ParamType[tuple[bytes, ...]]):

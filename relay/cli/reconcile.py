@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli.times import Moment
+from relay.settings.commands import TopicSettings
 from relay.settings.onestock import OneStockSettings
-from relay.settings.tools import TopicSettings
 
 if TYPE_CHECKING:
-    from relay.reconcile import Progress, Reconciliation, Wanted
+    from relay.onestock.reconcile import Progress, Reconciliation, Wanted
 
 OLDEST_OPEN_ORDER = timedelta(days=30)
 BUDGET_SECONDS = 180  # What waits for nobody may wait for OneStock to have time.
@@ -45,7 +45,7 @@ def reconcile(  # noqa: PLR0913 - one for each option
     once the webhooks are enabled again, from shortly before the first event that may be missing.
     """
     # Imported here, so that --help does not wait for Google's client.
-    from relay.reconcile import Wanted
+    from relay.onestock.reconcile import Wanted
 
     now = datetime.now(UTC)
     wanted = Wanted(
@@ -74,22 +74,18 @@ def reconcile(  # noqa: PLR0913 - one for each option
 @contextmanager
 def _reconciliation(*, rate: float, connections: int, is_dry_run: bool) -> "Iterator[Reconciliation]":
     from relay.onestock import OneStock
+    from relay.onestock.reconcile import Reconciliation
+    from relay.pubsub import publisher
     from relay.pubsub.pace import Pace
-    from relay.pubsub.publish_rpc import publish_rpc
-    from relay.pubsub.publisher import GroupCommitPublisher
-    from relay.reconcile import Reconciliation
 
     settings = OneStockSettings.from_environ(os.environ).model_copy(update={"budget_seconds": BUDGET_SECONDS})
-    publisher = None
+    events = None
     if not is_dry_run:
         topic = TopicSettings.from_environ(os.environ)
-        rpc = publish_rpc(topic.topic_path, emulator_host=topic.emulator_host)
-        publisher = GroupCommitPublisher(rpc, max_waiting=connections)
+        events = publisher.connected(topic.topic_path, topic)
     onestock = OneStock.connected(settings)
     try:
-        yield Reconciliation(
-            onestock, publisher, pace=Pace(rate), connections=connections, now=lambda: datetime.now(UTC)
-        )
+        yield Reconciliation(onestock, events, pace=Pace(rate), connections=connections, now=lambda: datetime.now(UTC))
     finally:
         onestock.close()
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from relay.cli.times import Moment
-from relay.settings.tools import ToolSettings
+from relay.settings.commands import ToolSettings
 
 
 @click.command(epilog="Example: python -m relay replay --since 2h --event-type order_state_changed --dry-run")
@@ -34,10 +34,9 @@ def replay(
     The events come from the topic's retained messages, each once, and go back to the topic in a new generation.
     """
     # Imported here, so that --help does not wait for Google's client.
+    from relay.pubsub import publisher
     from relay.pubsub import replay as replaying
     from relay.pubsub.pace import Pace
-    from relay.pubsub.publish_rpc import publish_rpc
-    from relay.pubsub.publisher import GroupCommitPublisher
 
     settings = ToolSettings.from_environ(os.environ)
     now = datetime.now(UTC)
@@ -48,10 +47,8 @@ def replay(
     with replaying.retained(settings.topic_path, wanted) as found:
         events = found
         if not dry_run:
-            publisher = GroupCommitPublisher(
-                publish_rpc(settings.topic_path, emulator_host=settings.emulator_host), max_waiting=1
-            )
-            events = replaying.replay(found, publisher, pace=Pace(rate), started_at=now)
+            topic = publisher.connected(settings.topic_path, settings)
+            events = replaying.replay(found, topic, pace=Pace(rate), started_at=now)
         label = "Counting" if dry_run else "Replaying"
         with click.progressbar(events, label=label, show_pos=True, file=sys.stderr) as progress:
             counts = Counter(event.delivery.event_type for event in progress)

@@ -12,7 +12,8 @@ import requests
 
 from relay.cli.keys import keys_option, signed_string_option
 from relay.message import is_event_type
-from relay.signature import HEADER, SignedString, sign
+from relay.receiver.signature import HEADER, sign
+from relay.settings.receiver import SignedString
 
 ANSWER_SECONDS = 15  # As long as OneStock waits ("Webhook configuration").
 _ACKNOWLEDGED, _UNAUTHORIZED = 202, 401

@@ -8,10 +8,11 @@ from typing import BinaryIO
 
 import click
 
-from relay.capture import FORMS, read_captures
 from relay.cli.keys import keys_option, signed_string_option
-from relay.diagnosis import Capture, Diagnosis, diagnose
-from relay.signature import HEADER, SignedString, sign
+from relay.investigation.capture import FORMS, read_captures
+from relay.investigation.diagnosis import Capture, Diagnosis, diagnose
+from relay.receiver.signature import HEADER, sign
+from relay.settings.receiver import SignedString
 
 
 @click.group()
@@ -85,6 +86,6 @@ def _print(capture: Capture, diagnosis: Diagnosis, keys: tuple[bytes, ...]) -> N
         return
     click.echo(f"  reading  {reading}")
     if reading.setting is None:
-        click.echo("  relay    does not read this: relay/signature.py has to learn it")
+        click.echo("  relay    does not read this: relay/receiver/signature.py has to learn it")
     else:
         click.echo(f"  relay    reads this with ONESTOCK_SIGNED_STRING={reading.setting}")

@@ -13,7 +13,7 @@ import click
 
 from relay.cli.times import Moment
 from relay.errors import ConfigurationError
-from relay.history import Entry, History, histories, read_entries
+from relay.investigation.history import Entry, History, histories, read_entries
 
 if TYPE_CHECKING:
     from google.cloud.logging import Client

@@ -186,7 +186,7 @@ def watch(*, as_json: bool) -> None:
     Enables what is disabled if ONESTOCK_REENABLE_WEBHOOKS=true. It knows since when events may be missing where it
     shares the worker's memory: IDEMPOTENCY_STORE=firestore and GOOGLE_CLOUD_PROJECT.
     """
-    from relay.watchdog import Watchdog, text_of
+    from relay.onestock.watchdog import Watchdog, text_of
 
     with _connected() as (onestock, settings):
         findings = Watchdog(onestock, _sightings(), settings, now=lambda: datetime.now(UTC)).look()

@@ -8,15 +8,14 @@ from relay.doctor.findings import Absent, Finding, about, bad, good, unknown
 from relay.errors import ConfigurationError
 from relay.pubsub.topology import Topology
 from relay.settings.base import split_commas
-from relay.settings.destinations import DestinationSettings
 from relay.settings.doctor import DoctorSettings
 from relay.settings.receiver import ReceiverSettings
-from relay.settings.webhooks import WatchdogSettings
 from relay.settings.worker import WorkerSettings
 
 ONESTOCK_WAITS_SECONDS = 15  # "Webhook configuration" (OneStock).
 HASH_KEYS = "ONESTOCK_HASH_KEYS"
 _EXAMPLE_KEYS = {"test-key-made-for-this-file"}  # .env.example's
+LARGEST_BUDGET_SECONDS = 599  # Below the largest ack deadline.
 _LIMITS = ("HANDLER_BUDGET_SECONDS", "ACK_DEADLINE_SECONDS", "LEASE_SECONDS")
 
 
@@ -60,13 +59,11 @@ def _read_receiver(service: Service) -> None:
 def _read_worker(service: Service) -> None:
     """Raise ConfigurationError as the worker's start would, the limits aside: they have a check of their own."""
     environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
-    worker = WorkerSettings.from_environ(environ)
-    budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings) or worker.handler_budget_seconds
-    onestock = WatchdogSettings.if_set(environ)
-    if onestock is not None:
-        onestock.check_fits(handler_budget_seconds=budget)
-    destinations = DestinationSettings.from_environ(environ)
-    destinations.check_fits(handler_budget_seconds=budget, has_onestock=onestock is not None)
+    budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings)
+    if budget is not None:
+        # The calls that a handler makes must fit into its budget; whether the budget itself fits is the other check.
+        environ["HANDLER_BUDGET_SECONDS"] = f"{min(budget, LARGEST_BUDGET_SECONDS):g}"
+    WorkerSettings.from_environ(environ)
 
 
 def _hash_keys(receiver: Service, settings: DoctorSettings) -> Finding:

@@ -19,7 +19,7 @@ from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Schedule, Simulator, Site
 from relay.pubsub import topology
-from relay.settings.tools import ToolSettings
+from relay.settings.commands import ToolSettings
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
 # OneStock's half hour of retries in half a minute; its clock goes right, so that its dates are those of now.

@@ -1,287 +1,222 @@
-"""Publishing with group commit: what waits for one RPC is published together by the next.
+"""Publishing to one topic: one Publish RPC of Google's generated client for each message, in the caller's thread.
 
-`PublisherClient` of google.cloud.pubsub batches by a timer and commits in a thread of its own, which costs a lone
-webhook the timer and may never resolve its future. Here a waiting request does the work itself:
-
-    a request may have an RPC     it leads: publishes all that waits with its ordering key, itself first, and answers
-    it may not                    it waits; the leader that finishes publishes for it or makes it the next leader
-
-Pub/Sub takes messages of one ordering key only in one request ("PubsubMessage", API reference; the emulator takes any).
-So a request with a key may have an RPC while no other of its key does, which also keeps one order's events in order;
-those without a key share a few.
-
-No timer, no thread. Every request leaves with its own message id or with PublishError, at its deadline at the latest.
+The batching client of google.cloud.pubsub waits for a batch timer, and after some errors never resolves its future. The
+generated client does one RPC and obeys its deadline, which covers resolving the name, the access token, connecting and
+the answer.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from relay.errors import PublishError, PublishInvalid, PublishUnavailable
+import google.auth
+import google.auth.transport.requests
+import grpc
+from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+from relay.errors import ConfigurationError, PublishError
 from relay.message import Message
-from relay.pubsub.publish_rpc import PublishRpc
+from relay.settings.base import PubSubSettings
 
-MAX_BATCH_BYTES = 9_800_000  # Pub/Sub refuses requests over 10 MB; the largest message (9.5 MB and attributes) fits.
-MAX_BATCH_MESSAGES = 1_000  # Pub/Sub's limit.
-MAX_WAITING_BYTES = 100_000_000  # Keeps what waits for a frozen Pub/Sub below the memory of a small instance.
-MAX_CONCURRENT_RPCS = 64  # As many orders at once; they share a connection.
-MAX_RPCS_WITHOUT_KEY = 4  # One RPC that hangs must not hold up the others.
-MIN_ATTEMPT_SECONDS = 0.5  # With less left, an RPC to a slow but healthy Pub/Sub would only fail.
-FIRST_BACKOFF_SECONDS = 0.05
-LONGEST_BACKOFF_SECONDS = 1.0
+ATTEMPT_SECONDS = 3.0  # A publish takes 15 ms and more; three attempts fit into the budget of a webhook.
+SILENT_ATTEMPTS = 2  # In a row; one alone may be a slow answer.
+START_SECONDS = 5.0
+
+# The codes on which Google's own configuration of "Publish" tries again, and a token that was refused.
+TRANSIENT = (
+    exceptions.Aborted,
+    exceptions.Cancelled,
+    exceptions.DeadlineExceeded,
+    exceptions.InternalServerError,
+    exceptions.ResourceExhausted,
+    exceptions.ServiceUnavailable,
+    exceptions.Unauthenticated,
+    exceptions.Unknown,
+)
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # By default gRPC waits up to 120 s before it connects again, and every publish fails meanwhile.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Channels of one process share connections by default: a new channel would get the silent connection again.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 logger = logging.getLogger(__name__)
 
 
 class Publisher(Protocol):
-    """What the services need of Pub/Sub."""
+    """What the services and the commands need of Pub/Sub to publish."""
 
     def publish(self, message: Message, *, budget_seconds: float) -> str:
         """Return the message id once Pub/Sub has confirmed. Raises PublishError within `budget_seconds`."""
         ...
 
 
-def _closed_latch() -> threading.Lock:
-    latch = threading.Lock()
-    latch.acquire()
-    return latch
-
-
 @dataclass(slots=True, eq=False)
-class _Ticket:
-    """One request's place in the queue. Written by leaders under the lock, read by its request once it is woken."""
+class _Connection:
+    """One channel with Google's client on it. The publisher's lock guards its numbers."""
 
-    message: Message
-    deadline: float
-    size_bytes: int
-    latch: "threading.Lock | None" = None  # Of those that wait; a tenth of what a threading.Event costs.
-    leads: bool = False
-    message_id: str | None = None
-    error: PublishError | None = None
+    channel: grpc.Channel
+    client: PublisherClient
+    attempts_under_way: int = 0
+    silent_attempts: int = 0
+    is_replaced: bool = False
 
-    @property
-    def key(self) -> str:
-        return self.message.ordering_key
-
-    @property
-    def is_settled(self) -> bool:
-        return self.message_id is not None or self.error is not None
-
-    def wake(self) -> None:
-        """Let its request look again; under the publisher's lock."""
-        if self.latch is not None and self.latch.locked():
-            self.latch.release()
+    @classmethod
+    def on(cls, channel: grpc.Channel) -> Self:
+        return cls(channel, PublisherClient(transport=PublisherGrpcTransport(channel=channel)))
 
 
-class _Queue:
-    """Those that wait, in the order of their arrival. Under the publisher's lock."""
+class PubSubPublisher:
+    """Implements `Publisher` for one topic; safe for any number of threads.
 
-    def __init__(self) -> None:
-        self._tickets: list[_Ticket] = []
-        self._of_key: dict[str, int] = {}  # So that a key of which nobody waits is not looked for.
+    A connection can stay open, confirm TCP and never answer again, while new connections work. So a channel on which
+    several attempts in a row had no answer is replaced. Attempts under way on the old channel end by their own deadline.
+    """
 
-    def __iter__(self) -> Iterator[_Ticket]:
-        return iter(tuple(self._tickets))
-
-    def append(self, ticket: _Ticket) -> None:
-        self._tickets.append(ticket)
-        self._of_key[ticket.key] = self._of_key.get(ticket.key, 0) + 1
-
-    def put_back(self, tickets: list[_Ticket]) -> None:
-        """Put tickets, in their order, before all others."""
-        self._tickets[:0] = tickets
-        for ticket in tickets:
-            self._of_key[ticket.key] = self._of_key.get(ticket.key, 0) + 1
-
-    def remove(self, ticket: _Ticket) -> None:
-        """Take a ticket out, if it is there."""
-        try:
-            self._tickets.remove(ticket)
-        except ValueError:
-            return
-        self._count_down(ticket.key, 1)
-
-    def take(self, tickets: Sequence[_Ticket]) -> None:
-        """Take out tickets of one key, which are all there."""
-        taken = set(tickets)
-        self._tickets = [ticket for ticket in self._tickets if ticket not in taken]
-        self._count_down(tickets[0].key, len(tickets))
-
-    def _count_down(self, key: str, by: int) -> None:
-        self._of_key[key] -= by
-        if not self._of_key[key]:
-            del self._of_key[key]
-
-    def with_key(self, key: str) -> Sequence[_Ticket]:
-        """Return those that wait with a key."""
-        return [ticket for ticket in self._tickets if ticket.key == key] if key in self._of_key else ()
-
-
-class GroupCommitPublisher:
-    """Implements `Publisher`; safe for any number of threads or greenlets."""
-
-    def __init__(
-        self,
-        rpc: PublishRpc,
-        *,
-        max_waiting: int,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """`max_waiting` bounds the requests inside `publish`; `clock` and `sleep` are in seconds."""
-        self._rpc = rpc
-        self._max_waiting = max_waiting
-        self._clock = clock
-        self._sleep = sleep
+    def __init__(self, topic_path: str, open_channel: Callable[[], grpc.Channel]) -> None:
+        """`topic_path` is `projects/PROJECT/topics/TOPIC`; `open_channel` returns a new channel at each call."""
+        self._topic_path = topic_path
+        self._open_channel = open_channel
         self._lock = threading.Lock()
-        self._queue = _Queue()
-        self._rpcs: dict[str, int] = {}  # In flight, by ordering key.
-        self._rpcs_in_all = 0
-        self._waiting = 0
-        self._waiting_bytes = 0
+        self._connection = _Connection.on(open_channel())
+        self._replaced_at = float("-inf")
 
     def publish(self, message: Message, *, budget_seconds: float) -> str:
-        """See `Publisher.publish`."""
-        ticket = _Ticket(message, self._clock() + budget_seconds, message.size_bytes)
-        self._admit(ticket)
-        if ticket.latch is not None:
-            self._wait(ticket, ticket.latch)
-        if ticket.leads:
-            self._lead(ticket)
-        if ticket.message_id is None:
-            raise ticket.error or PublishError("Pub/Sub did not confirm within the budget")
-        return ticket.message_id
-
-    def _admit(self, ticket: _Ticket) -> None:
-        with self._lock:
-            waiting_bytes = self._waiting_bytes + ticket.size_bytes
-            if self._waiting >= self._max_waiting or waiting_bytes > MAX_WAITING_BYTES:
-                raise PublishError(f"{self._waiting} webhooks wait for Pub/Sub already; refused so that memory holds")
-            self._waiting += 1
-            self._waiting_bytes = waiting_bytes
-            if self._may_lead(ticket):
-                self._make_lead(ticket)
-            else:
-                ticket.latch = _closed_latch()
-                self._queue.append(ticket)
-
-    def _may_lead(self, ticket: _Ticket) -> bool:
-        most = 1 if ticket.key else MAX_RPCS_WITHOUT_KEY
-        return self._rpcs_in_all < MAX_CONCURRENT_RPCS and self._rpcs.get(ticket.key, 0) < most
-
-    def _make_lead(self, ticket: _Ticket) -> None:
-        self._rpcs[ticket.key] = self._rpcs.get(ticket.key, 0) + 1
-        self._rpcs_in_all += 1
-        ticket.leads = True
-        ticket.wake()
-
-    def _leave(self, ticket: _Ticket) -> None:
-        """Under the lock."""
-        self._waiting -= 1
-        self._waiting_bytes -= ticket.size_bytes
-
-    def _wait(self, ticket: _Ticket, latch: threading.Lock) -> None:
-        """Wait until the ticket is settled, made the leader, or out of time."""
+        """See `Publisher.publish`. Transient failures are tried again while the budget lasts."""
+        deadline = time.monotonic() + budget_seconds
+        retry = Retry(if_exception_type(*TRANSIENT), initial=0.05, maximum=1.0, timeout=budget_seconds)
         try:
-            latch.acquire(timeout=max(0.0, ticket.deadline - self._clock()))
+            return retry(self._attempt)(self._request(message), deadline)
+        except exceptions.RetryError as error:
+            cause = _text_of(error.cause or error)
+            raise PublishError(f"Pub/Sub did not confirm within {budget_seconds:g} s: {cause}") from error
+        except exceptions.GoogleAPICallError as error:
+            raise PublishError(f"Pub/Sub refused to store the event: {_text_of(error)}") from error
+
+    def wait_until_connected(self, within_seconds: float) -> None:
+        """Connect. Raises grpc.FutureTimeoutError if there is no connection within that time."""
+        grpc.channel_ready_future(self._connection.channel).result(timeout=within_seconds)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.channel.close()
+
+    def _request(self, message: Message) -> PublishRequest:
+        # Protobuf's own classes: proto-plus objects cost five times as much to fill.
+        pubsub_message = PubsubMessage.pb()(
+            data=message.data, attributes=message.attributes, ordering_key=message.ordering_key
+        )
+        pb = PublishRequest.pb()(topic=self._topic_path, messages=[pubsub_message])
+        request: PublishRequest = PublishRequest.wrap(pb)
+        return request
+
+    def _attempt(self, request: PublishRequest, deadline: float) -> str:
+        timeout_seconds = max(0.001, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
+        with self._leased() as connection:
+            try:
+                response = connection.client.publish(request=request, retry=None, timeout=timeout_seconds)
+            except exceptions.DeadlineExceeded:
+                self._note_silence(connection)
+                raise
+            except exceptions.GoogleAPICallError:
+                self._note_answer(connection)
+                raise
+            self._note_answer(connection)
+        message_id: str = response.message_ids[0]
+        return message_id
+
+    @contextmanager
+    def _leased(self) -> Iterator[_Connection]:
+        """Give the connection for one attempt; close it afterwards if it was replaced and this was its last attempt."""
+        with self._lock:
+            connection = self._connection
+            connection.attempts_under_way += 1
+        try:
+            yield connection
         finally:
             with self._lock:
-                if not ticket.leads:
-                    self._leave(ticket)
-                if not (ticket.leads or ticket.is_settled):
-                    ticket.error = PublishError(
-                        "Pub/Sub did not confirm within the budget: an earlier publish still runs"
-                    )
-                    self._queue.remove(ticket)
+                connection.attempts_under_way -= 1
+                is_last = connection.is_replaced and not connection.attempts_under_way
+            if is_last:
+                connection.channel.close()
 
-    def _lead(self, ticket: _Ticket) -> None:
-        """Publish what waits, until this request has its answer; then hand the slot on."""
-        backoff_seconds = FIRST_BACKOFF_SECONDS
-        try:
-            while True:
-                self._publish_batch(self._take_batch(ticket), ticket.deadline)
-                left = ticket.deadline - self._clock()
-                if ticket.is_settled or left < backoff_seconds + MIN_ATTEMPT_SECONDS:
-                    return
-                self._sleep(backoff_seconds)
-                backoff_seconds = min(2 * backoff_seconds, LONGEST_BACKOFF_SECONDS)
-        finally:
-            self._hand_on(ticket)
-
-    def _take_batch(self, leader: _Ticket) -> list[_Ticket]:
-        """Take the leader's message and as many of those that wait with its key as one request holds, in order."""
+    def _note_answer(self, connection: _Connection) -> None:
         with self._lock:
-            batch, size_bytes = [leader], leader.size_bytes
-            for ticket in self._queue.with_key(leader.key):
-                size_bytes += ticket.size_bytes
-                if size_bytes > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_MESSAGES:
-                    break
-                batch.append(ticket)
-            if len(batch) > 1:
-                self._queue.take(batch[1:])
-            return batch
+            connection.silent_attempts = 0
 
-    def _publish_batch(self, batch: list[_Ticket], deadline: float) -> None:
-        """Publish a batch; one that Pub/Sub refuses is halved until the message at fault stands alone."""
-        parts = [batch]
-        while parts:
-            part = parts.pop()
-            try:
-                timeout_seconds = max(0.001, deadline - self._clock())
-                message_ids = self._rpc([ticket.message for ticket in part], timeout_seconds)
-            except PublishInvalid as error:
-                if len(part) == 1:
-                    self._fail(part, error)
-                    continue
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
-            except PublishUnavailable as error:
-                self._put_back(batch[0], part, error)
-            except Exception as error:  # noqa: BLE001 - credentials and channels fail in many ways; no waiter may hang
-                self._fail(part, error)
-            else:
-                self._confirm(part, message_ids)
+    def _note_silence(self, connection: _Connection) -> None:
+        """Count an attempt without an answer, and replace the connection if it is silent.
 
-    def _confirm(self, tickets: list[_Ticket], message_ids: Sequence[str]) -> None:
+        A Pub/Sub that answers nobody gets one new connection each `ATTEMPT_SECONDS` at most.
+        """
         with self._lock:
-            for ticket, message_id in zip(tickets, message_ids, strict=True):
-                ticket.message_id = message_id
-                ticket.wake()
+            connection.silent_attempts += 1
+            now = time.monotonic()
+            is_silent = connection.silent_attempts >= SILENT_ATTEMPTS
+            if not is_silent or connection.is_replaced or now - self._replaced_at < ATTEMPT_SECONDS:
+                return
+            connection.is_replaced = True
+            self._replaced_at = now
+            self._connection = _Connection.on(self._open_channel())
+        logger.warning("Pub/Sub gave no answer to %d attempts in a row; connecting anew", connection.silent_attempts)
 
-    def _fail(self, tickets: Iterable[_Ticket], error: Exception) -> None:
-        text = str(error) if isinstance(error, PublishError) else f"{type(error).__name__}: {error}"
-        logger.error("Pub/Sub refused to store messages: %s", text)
-        with self._lock:
-            for ticket in tickets:
-                ticket.error = PublishError(f"Pub/Sub refused: {text}")
-                ticket.wake()
 
-    def _put_back(self, leader: _Ticket, tickets: list[_Ticket], error: Exception) -> None:
-        """Leave the tickets unsettled, so that the next attempt takes them; who is out of time leaves by itself."""
-        logger.warning("Publishing %d messages failed, trying again: %s", len(tickets), error)
-        with self._lock:
-            others = [ticket for ticket in tickets if ticket is not leader and not ticket.is_settled]
-            self._queue.put_back(others)
+def connected(topic_path: str, settings: PubSubSettings) -> PubSubPublisher:
+    """Return a publisher with a connection and an access token. Call it after the fork, once for each process.
 
-    def _hand_on(self, leader: _Ticket) -> None:
-        """Let the first request lead that may and still has time for an RPC; settle those that have not."""
-        with self._lock:
-            self._leave(leader)
-            if not leader.is_settled:
-                leader.error = PublishError("Pub/Sub did not confirm within the budget")
-            self._rpcs_in_all -= 1
-            self._rpcs[leader.key] -= 1
-            if not self._rpcs[leader.key]:
-                del self._rpcs[leader.key]
-            for ticket in self._queue:
-                if ticket.deadline - self._clock() < MIN_ATTEMPT_SECONDS:
-                    self._queue.remove(ticket)
-                    ticket.error = PublishError("Pub/Sub did not confirm within the budget")
-                    ticket.wake()
-                elif self._may_lead(ticket):
-                    self._queue.remove(ticket)
-                    self._make_lead(ticket)
-                    return
+    If Pub/Sub cannot be reached yet, the log says so and the first publish connects.
+    Raises ConfigurationError where Google Cloud is meant and the environment holds no credentials.
+    """
+    if settings.emulator_host:
+        open_channel = _channels_to_emulator(settings.emulator_host)
+    else:
+        open_channel = _channels_to_google(settings.endpoint or PublisherGrpcTransport.DEFAULT_HOST)
+    publisher = PubSubPublisher(topic_path, open_channel)
+    try:
+        publisher.wait_until_connected(START_SECONDS)
+    except grpc.FutureTimeoutError:
+        logger.warning("Pub/Sub cannot be reached yet: no connection within %g s", START_SECONDS)
+    return publisher
+
+
+def _channels_to_emulator(host: str) -> Callable[[], grpc.Channel]:
+    return lambda: grpc.insecure_channel(host, options=CHANNEL_OPTIONS)
+
+
+def _channels_to_google(host: str) -> Callable[[], grpc.Channel]:
+    credentials = _credentials()
+    return lambda: PublisherGrpcTransport.create_channel(host, credentials=credentials, options=CHANNEL_OPTIONS)
+
+
+def _credentials() -> Credentials:
+    """Return the environment's credentials with an access token. While it is valid, it is renewed in the background."""
+    try:
+        credentials, _ = google.auth.default(scopes=PublisherGrpcTransport.AUTH_SCOPES)
+    except DefaultCredentialsError as error:
+        raise ConfigurationError(
+            "No Google Cloud credentials found. On a laptop run `gcloud auth application-default login`, or set "
+            f"PUBSUB_EMULATOR_HOST to use an emulator ({_text_of(error)})"
+        ) from error
+    credentials.with_non_blocking_refresh()
+    try:
+        credentials.refresh(google.auth.transport.requests.Request())
+    except GoogleAuthError as error:
+        logger.warning("There is no access token for Pub/Sub yet: %s", _text_of(error))
+    return credentials
+
+
+def _text_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")

@@ -1,42 +1,132 @@
-"""The receiver as a Flask application: `/health`, the webhook endpoint in front, 404 and 405 for the rest."""
+"""The receiver as a Flask application: the webhook view, `/health`, and what each ending is answered with."""
 
+import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any
 
-from flask import Flask, Response, abort
+from flask import Flask, Request, Response, abort, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from relay import log
+from relay.errors import BodyIncomplete, BodyTooLarge
+from relay.message import is_event_type
 from relay.pubsub.publisher import Publisher
-from relay.receiver.endpoint import PATH, WebhookEndpoint
-from relay.receiver.webhook import Relay
+from relay.receiver.acceptance import Acceptance, Decision, Ending, Webhook
+from relay.receiver.admission import Admission, Place
+from relay.receiver.signature import HEADER
 from relay.settings.receiver import ReceiverSettings
+from relay.tracing import Trace
 
-if TYPE_CHECKING:
-    from relay.receiver.record import Recorder
+PATH = "/webhooks/onestock"
+RETRY_AFTER_SECONDS = 30  # OneStock's own first pause ("Webhook configuration").
+PIECE_BYTES = 65_536
+
+# What the caller is told: never why a signature failed, never a library's text.
+_ERRORS = {
+    Ending.REFUSED: "signature missing or wrong",
+    Ending.TOO_LARGE: "body too large",
+    Ending.NOT_PUBLISHED: "not stored, send it again",
+    Ending.OVERLOADED: "too much at once, send it again",
+    Ending.BROKEN_OFF: "body incomplete",
+}
+
+logger = logging.getLogger(__name__)
 
 
-def create_app(
-    settings: ReceiverSettings,
-    *,
-    publisher: Publisher,
-    now: Callable[[], float] = time.time,
-    recorder: "Recorder | None" = None,
-    write_line: log.WriteLine = log.write_by_logging,
-) -> Flask:
-    """Return the receiver. `now` gives Unix seconds, for the signature's age; see `Relay` for `recorder`."""
+def create_app(settings: ReceiverSettings, *, publisher: Publisher, now: Callable[[], float] = time.time) -> Flask:
+    """Return the receiver. `now` gives Unix seconds, for the signature's age."""
     app = Flask("relay.receiver")
+    # One byte more than allowed: werkzeug ends a chunked body there without an error, and the view must notice.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    acceptance = Acceptance(settings, publisher, now=now)
+    admission = Admission(max_webhooks=settings.max_waiting_publishes, max_body_bytes=settings.max_bytes_under_way)
+
+    def receive_webhook(event_type: str | None = None) -> ResponseReturnValue:
+        if event_type is not None and not is_event_type(event_type):
+            abort(HTTPStatus.NOT_FOUND)
+        with admission.place() as place:
+            decision = acceptance.accept(
+                _webhook_of(request, event_type),
+                lambda: _read_body(request, place, max_bytes=settings.max_body_bytes),
+            )
+        return _answer(decision)
+
+    app.add_url_rule(PATH, view_func=receive_webhook, methods=["POST"])
+    app.add_url_rule(f"{PATH}/<event_type>", view_func=receive_webhook, methods=["POST"])
     app.add_url_rule("/health", "health", lambda: {"status": "ok"}, methods=["GET"])
-    # Only what the endpoint does not take reaches these: another method (405), or a path that names no event type.
-    app.add_url_rule(PATH, view_func=_not_found, methods=["POST"])
-    app.add_url_rule(f"{PATH}/<event_type>", view_func=_not_found, methods=["POST"])
-    relay = Relay(settings, publisher, now=now, recorder=recorder, write_line=write_line)
-    endpoint = WebhookEndpoint(relay, max_body_bytes=settings.max_body_bytes, otherwise=app.wsgi_app)
-    app.wsgi_app = endpoint  # type: ignore[method-assign] # Flask's documented place for a WSGI middleware
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected_error)
     return app
 
 
-def _not_found(event_type: str = "") -> Response:  # noqa: ARG001 - the rule's
-    abort(HTTPStatus.NOT_FOUND)
+def _webhook_of(request: Request, event_type: str | None) -> Webhook:
+    return Webhook(
+        path=request.path,
+        event_type=event_type,
+        content_type=request.headers.get("Content-Type", ""),
+        signature=request.headers.get(HEADER),
+        trace=Trace.continued(request.headers.get("traceparent")),
+        received_at=datetime.now(UTC),
+        started=time.monotonic(),
+    )
+
+
+def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
+    """Return the whole body, counted in `place` before it is read.
+
+    Raises BodyTooLarge, BodyIncomplete if the sender hangs up before its end, and Overloaded.
+    """
+    place.enter()
+    length = request.content_length
+    if length is not None:
+        if length > max_bytes:
+            raise BodyTooLarge(f"the body has {length} bytes, {max_bytes} are allowed (MAX_BODY_BYTES)")
+        place.add(length)
+    body = bytearray()
+    try:
+        while len(body) <= max_bytes and (piece := request.stream.read(PIECE_BYTES)):
+            if length is None:
+                place.add(len(piece))
+            body += piece
+    except ClientDisconnected as error:
+        raise BodyIncomplete("the sender hung up in the middle of the body") from error
+    if len(body) > max_bytes:
+        raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are allowed (MAX_BODY_BYTES)")
+    if length is not None and len(body) < length:
+        raise BodyIncomplete(f"the sender hung up after {len(body)} of {length} bytes")
+    return bytes(body)
+
+
+def _answer(decision: Decision) -> ResponseReturnValue:
+    if decision.ending is Ending.PUBLISHED:
+        body: dict[str, Any] = {"event_id": decision.event_id, "message_id": decision.message_id}
+    else:
+        body = {"error": _ERRORS[decision.ending]}
+    return _reply(body, decision.ending.status)
+
+
+def _reply(body: dict[str, Any], status: int) -> ResponseReturnValue:
+    response = jsonify(body)
+    response.status_code = status
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer 404 and 405 in JSON, with the headers that belong to them."""
+    answer = Response(headers=error.get_response().headers, status=error.code)
+    answer.data, answer.content_type = f'{{"error":"{error.name.lower()}"}}\n', "application/json"
+    return answer
+
+
+def _unexpected_error(error: Exception) -> ResponseReturnValue:
+    """Answer 503, so that OneStock sends the webhook again, and log the traceback."""
+    fields = {"line": "webhook", "outcome": "unexpected", "status": int(HTTPStatus.SERVICE_UNAVAILABLE)}
+    logger.error("Unexpected error in %s; answered 503", request.path, exc_info=error, extra={"json_fields": fields})
+    return _reply({"error": _ERRORS[Ending.NOT_PUBLISHED]}, HTTPStatus.SERVICE_UNAVAILABLE)

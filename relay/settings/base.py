@@ -77,8 +77,8 @@ class FromEnviron(BaseModel):
             raise ConfigurationError(_problems_of(error)) from None
 
 
-class Settings(FromEnviron):
-    """What everybody reads who speaks to Pub/Sub."""
+class PubSubSettings(FromEnviron):
+    """What every reader needs that speaks to Pub/Sub."""
 
     project: str = Field(
         alias="GOOGLE_CLOUD_PROJECT",
@@ -90,16 +90,23 @@ class Settings(FromEnviron):
         alias="PUBSUB_EMULATOR_HOST",
         description="host:port of a Pub/Sub emulator; leave it out on Google Cloud.",
     )
+    endpoint: str | None = Field(
+        default=None,
+        alias="PUBSUB_ENDPOINT",
+        min_length=1,
+        description="host:port that events are published to, such as europe-west1-pubsub.googleapis.com:443 to keep "
+        "them in a region; unset, Google's global one.",
+    )
 
 
-class ServiceSettings(Settings):
+class ServiceSettings(PubSubSettings):
     """What both services read."""
 
-    log_content: LogContent = Field(
-        default=LogContent.FULL,
+    chosen_log_content: LogContent | None = Field(
+        default=None,
         alias="LOG_CONTENT",
         description="How much of each webhook's body is logged: full, redacted (values that may be about a person "
-        "are masked) or off.",
+        "are masked) or off. Unset: redacted on Cloud Run, full elsewhere.",
     )
     max_body_bytes: int = Field(
         default=20_000_000,
@@ -115,6 +122,13 @@ class ServiceSettings(Settings):
     )
 
     @property
+    def log_content(self) -> LogContent:
+        """How much of each webhook's body is logged."""
+        if self.chosen_log_content is not None:
+            return self.chosen_log_content
+        return LogContent.REDACTED if self.is_on_cloud_run else LogContent.FULL
+
+    @property
     def is_on_cloud_run(self) -> bool:
         """Whether Cloud Run started this process."""
         return self.cloud_run_service is not None
@@ -125,6 +139,7 @@ def _problems_of(error: ValidationError) -> str:
     texts = []
     for problem in problems:
         text = problem["msg"].removeprefix("Value error, ")
-        variable = ".".join(str(part) for part in problem["loc"][:1])
+        # The variable of a nested part of the settings stands behind the part's own name.
+        variable = next((str(part) for part in problem["loc"] if str(part).isupper()), "")
         texts.append(f"{variable}: {text}" if variable else text)
     return "; ".join(texts)

@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from relay.errors import ConfigurationError
 from relay.message import is_event_type
-from relay.settings.base import ServiceSettings, http_url_parts, split_commas
+from relay.settings.base import FromEnviron, http_url_parts, split_commas
 
 EVERY_OTHER = "*"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - marks a secret, and is none
@@ -66,7 +65,7 @@ def _is_secret(text: str) -> bool:
     return text.startswith(SECRET_PREFIX) and len(decoded) in SECRET_BYTES
 
 
-class DestinationSettings(ServiceSettings):
+class DestinationSettings(FromEnviron):
     """What the worker's own handlers read. Without a URL they hand over nothing."""
 
     refund_url: Url | None = Field(
@@ -115,10 +114,8 @@ class DestinationSettings(ServiceSettings):
     )
 
     @model_validator(mode="after")
-    def _destinations_are_safe(self) -> Self:
+    def _all_are_signed(self) -> Self:
         for variable, url in self._urls():
-            if self.is_on_cloud_run and not url.startswith("https://"):
-                raise ValueError(f"{variable}: must be https on Cloud Run")
             if not self.secrets_for(url):
                 host = urlsplit(url).hostname
                 raise ValueError(f"DESTINATION_SECRETS: holds none for {host} ({variable}); add {host}=whsec_...")
@@ -128,14 +125,17 @@ class DestinationSettings(ServiceSettings):
         """Return the secrets that sign what goes to `url`, in their order."""
         return self.secrets.get(urlsplit(url).hostname or "", self.secrets.get(_ANY_HOST, ()))
 
-    def check_fits(self, *, handler_budget_seconds: float, has_onestock: bool) -> None:
-        """Raise ConfigurationError if a hand-over may outlast a handler, or nobody can tell what to hand over."""
+    def check_fits(self, *, handler_budget_seconds: float, has_onestock: bool, is_on_cloud_run: bool) -> None:
+        """Raise ValueError if a hand-over may outlast a handler, or lacks OneStock's API, or is not encrypted."""
+        for variable, url in self._urls():
+            if is_on_cloud_run and not url.startswith("https://"):
+                raise ValueError(f"{variable}: must be https on Cloud Run")
         if (self.refund_url or self.shipment_url) and not has_onestock:
-            raise ConfigurationError(
+            raise ValueError(
                 "REFUND_URL and SHIPMENT_URL: orders are fetched from OneStock's API; set ONESTOCK_API_URL, too"
             )
         if any(self._urls()) and self.budget_seconds >= handler_budget_seconds:
-            raise ConfigurationError(
+            raise ValueError(
                 f"DESTINATION_BUDGET_SECONDS ({self.budget_seconds:g}) must be below HANDLER_BUDGET_SECONDS "
                 f"({handler_budget_seconds:g}); else a handler is stopped in the middle of a hand-over"
             )

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from relay.settings.base import HostAndPort, ResourceName, Settings
+from relay.settings.base import HostAndPort, PubSubSettings, ResourceName
 
 
-class DoctorSettings(Settings):
+class DoctorSettings(PubSubSettings):
     """Where the relay lives. The defaults are those of deploy/."""
 
     topic: ResourceName = Field(

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
-from relay.errors import ConfigurationError
 from relay.settings.base import FromEnviron, http_url_parts
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -92,9 +91,9 @@ class OneStockSettings(FromEnviron):
         return cls.from_environ(environ) if environ.get("ONESTOCK_API_URL", "").strip() else None
 
     def check_fits(self, *, handler_budget_seconds: float) -> None:
-        """Raise ConfigurationError if one call may take longer than a handler."""
+        """Raise ValueError if one call may take longer than a handler."""
         if self.budget_seconds >= handler_budget_seconds:
-            raise ConfigurationError(
+            raise ValueError(
                 f"ONESTOCK_API_BUDGET_SECONDS ({self.budget_seconds:g}) must be below HANDLER_BUDGET_SECONDS "
                 f"({handler_budget_seconds:g}); else a handler is stopped in the middle of a call"
             )

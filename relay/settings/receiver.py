@@ -1,14 +1,29 @@
 """What the receiver reads."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from enum import StrEnum
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, model_validator
 
 from relay.settings.base import ResourceName, ServiceSettings, split_commas
-from relay.signature import SignedString
 
 MAX_RECORDING = timedelta(days=14)
+
+
+class SignatureMode(StrEnum):
+    """What the receiver does about signatures."""
+
+    REQUIRED = "required"
+    RECORD = "record"
+    OFF = "off"
+
+
+class SignedString(StrEnum):
+    """What OneStock signs. Which of the two is right is open until a captured request settles it."""
+
+    TIMESTAMP_BODY = "timestamp.body"
+    TIMESTAMP = "timestamp"
 
 
 class ReceiverSettings(ServiceSettings):
@@ -20,11 +35,11 @@ class ReceiverSettings(ServiceSettings):
         alias="ONESTOCK_HASH_KEYS",
         description="The hash keys of your OneStock webhooks, newest first, comma separated.",
     )
-    signature: Literal["required", "record", "off"] = Field(
-        default="required",
+    signature: SignatureMode = Field(
+        default=SignatureMode.REQUIRED,
         alias="ONESTOCK_SIGNATURE",
-        description="required; record, which accepts everything and logs how it was signed (docs/signature.md); or off "
-        "to try things locally (refused on Cloud Run).",
+        description="required; record, which accepts everything and logs header and body of each webhook "
+        "(docs/signature.md); or off to try things locally (refused on Cloud Run).",
     )
     record_until: AwareDatetime | None = Field(
         default=None,
@@ -52,27 +67,41 @@ class ReceiverSettings(ServiceSettings):
         description="How long a webhook may wait for Pub/Sub, in seconds; then 503. OneStock waits 15.",
     )
     max_waiting_publishes: int = Field(
-        default=1_000,
+        default=80,
         alias="MAX_WAITING_PUBLISHES",
         ge=1,
-        description="How many webhooks may wait for Pub/Sub at once; more are answered 503 at once.",
+        description="How many webhooks may be under way at once; more are answered 503 at once. Keep it below "
+        "RECEIVER_THREADS, so that a thread is left to answer them.",
+    )
+    max_bytes_under_way: int = Field(
+        default=60_000_000,
+        alias="MAX_BYTES_UNDER_WAY",
+        ge=1_000,
+        description="How many bytes of bodies may be under way at once; what does not fit is answered 503 at once. A "
+        "body takes up to four times its size of memory.",
     )
 
     @model_validator(mode="after")
     def _signature_is_checked(self) -> Self:
-        if self.signature == "off" and self.is_on_cloud_run:
+        if self.signature is SignatureMode.OFF and self.is_on_cloud_run:
             raise ValueError("ONESTOCK_SIGNATURE: off is refused on Cloud Run; set it to required")
-        if self.signature != "off" and not self.hash_keys:
+        if self.signature is not SignatureMode.OFF and not self.hash_keys:
             raise ValueError(
                 "ONESTOCK_HASH_KEYS: missing; set it, newest first, or set ONESTOCK_SIGNATURE=off to try things locally"
             )
         return self
 
     @model_validator(mode="after")
+    def _one_body_fits(self) -> Self:
+        if self.max_bytes_under_way < self.max_body_bytes:
+            raise ValueError("MAX_BYTES_UNDER_WAY: below MAX_BODY_BYTES, so that the largest webhook would never fit")
+        return self
+
+    @model_validator(mode="after")
     def _recording_ends(self) -> Self:
         # A time that has passed is no mistake: the check is then required. An instance that would refuse to start would
         # stop the feed, also where every signature is right.
-        if self.signature != "record":
+        if self.signature is not SignatureMode.RECORD:
             return self
         if self.record_until is None and self.is_on_cloud_run:
             raise ValueError("ONESTOCK_RECORD_UNTIL: missing; record accepts webhooks from anybody, say until when")

@@ -1,11 +1,13 @@
 """What the worker reads."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from relay.settings.base import HostAndPort, ResourceName, ServiceSettings
+from relay.settings.destinations import DestinationSettings
+from relay.settings.webhooks import WatchdogSettings
 
 
 class PushAuth(StrEnum):
@@ -17,7 +19,11 @@ class PushAuth(StrEnum):
 
 
 class WorkerSettings(ServiceSettings):
-    """What the worker reads."""
+    """What the worker reads, with what its parts read."""
+
+    onestock: WatchdogSettings | None = None
+    """OneStock's API and the webhooks there; None where ONESTOCK_API_URL is unset."""
+    destinations: DestinationSettings
 
     dead_letter_topic: ResourceName = Field(
         alias="PUBSUB_DEAD_LETTER_TOPIC", description="The topic that rejected and unreadable events are copied to."
@@ -111,6 +117,12 @@ class WorkerSettings(ServiceSettings):
         "`relay reconcile` to take both for the same change.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _give_each_part_its_variables(cls, variables: Any) -> Any:
+        onestock = variables if variables.get("ONESTOCK_API_URL") else None
+        return {**variables, "onestock": onestock, "destinations": variables}
+
     @model_validator(mode="after")
     def _push_is_checked(self) -> Self:
         if self.push_auth is PushAuth.OFF and self.is_on_cloud_run:
@@ -132,6 +144,18 @@ class WorkerSettings(ServiceSettings):
             raise ValueError(
                 "LEASE_SECONDS must be above ACK_DEADLINE_SECONDS; else a claim ends while its delivery runs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        budget_seconds = self.handler_budget_seconds
+        if self.onestock is not None:
+            self.onestock.check_fits(handler_budget_seconds=budget_seconds)
+        self.destinations.check_fits(
+            handler_budget_seconds=budget_seconds,
+            has_onestock=self.onestock is not None,
+            is_on_cloud_run=self.is_on_cloud_run,
+        )
         return self
 
     @property

@@ -1,20 +1,44 @@
-"""The worker as a Flask application: `/health`, the watchdog, the push endpoint in front, 404 and 405 for the rest."""
+"""The worker as a Flask application: the push view, the watchdog's view and `/health`."""
 
 import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Request, Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from relay import log
-from relay.errors import AuthenticationError, OneStockError
+from relay import logs
+from relay.errors import AuthenticationError, EnvelopeError, OneStockError
+from relay.events import Delivery, labels_of
+from relay.onestock.watchdog import Watchdog, text_of
+from relay.registry import suggestion_for
 from relay.settings.worker import WorkerSettings
-from relay.watchdog import Watchdog, text_of
+from relay.tracing import Trace
+from relay.worker import push
 from relay.worker.auth import Authenticate
-from relay.worker.dispatch import Dispatcher
-from relay.worker.endpoint import PATH, PushEndpoint
+from relay.worker.dispatch import Dispatcher, Outcome, Run
 
+PUSH_PATH = "/pubsub/push"
 WATCHDOG_PATH = "/onestock/watchdog"
+
+_ENVELOPE_FACTOR = 4 / 3  # A wrapped push carries the data in base64.
+_ENVELOPE_EXTRA_BYTES = 200_000  # Attributes and framing: Pub/Sub allows 100 attributes of 1,280 bytes.
+
+_SEVERITY = {
+    Outcome.HANDLED: logging.INFO,
+    Outcome.DUPLICATE: logging.INFO,
+    Outcome.STALE: logging.INFO,
+    Outcome.BUSY: logging.INFO,
+    Outcome.UNHANDLED: logging.WARNING,
+    Outcome.RETRY: logging.WARNING,
+    Outcome.QUARANTINED: logging.WARNING,
+}
+
+_NO_FAILURE = frozenset({Outcome.HANDLED, Outcome.DUPLICATE, Outcome.STALE, Outcome.BUSY})
 
 logger = logging.getLogger(__name__)
 
@@ -26,34 +50,80 @@ def create_app(
     dispatcher: Dispatcher,
     authenticate_scheduler: Authenticate | None = None,
     watchdog: Watchdog | None = None,
-    write_line: log.WriteLine = log.write_by_logging,
 ) -> Flask:
     """Return the worker. Without a `watchdog`, its route is not found."""
     app = Flask("relay.worker")
+    app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_bytes * _ENVELOPE_FACTOR) + _ENVELOPE_EXTRA_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+
+    def receive_push() -> ResponseReturnValue:
+        started = time.monotonic()
+        authenticate(request.headers.get("Authorization"))
+        delivery = push.read(
+            _headers_of(request), _body_of(request), max_body_bytes=settings.max_body_bytes, now=datetime.now(UTC)
+        )
+        context = logs.LogContext(trace=Trace.continued(delivery.traceparent), labels=labels_of(delivery))
+        with logs.logging_as(context):
+            outcome, runs = dispatcher.dispatch(delivery)
+        _write_line(delivery, outcome, runs, context=context, latency_seconds=time.monotonic() - started)
+        return _acknowledgement(outcome.status)
+
+    app.add_url_rule(PUSH_PATH, view_func=receive_push, methods=["POST"])
     app.add_url_rule("/health", "health", lambda: {"status": "ok"}, methods=["GET"])
     if watchdog is not None:
         look = _watchdog_view(watchdog, authenticate_scheduler or authenticate)
         app.add_url_rule(WATCHDOG_PATH, "watchdog", look, methods=["POST"])
-    # Only what the endpoint does not take reaches this: another method (405).
-    app.add_url_rule(PATH, view_func=_not_found, methods=["POST"])
-    endpoint = PushEndpoint(
-        settings,
-        authenticate=authenticate,
-        dispatcher=dispatcher,
-        otherwise=app.wsgi_app,
-        write_line=write_line,
-    )
-    app.wsgi_app = endpoint  # type: ignore[method-assign] # Flask's documented place for a WSGI middleware
+    app.register_error_handler(EnvelopeError, _bad_envelope)
+    app.register_error_handler(AuthenticationError, _unauthenticated)
+    app.register_error_handler(Exception, _unexpected_error)
     return app
 
 
-def _not_found() -> Response:
-    abort(HTTPStatus.NOT_FOUND)
+def _body_of(request: Request) -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except (RequestEntityTooLarge, ClientDisconnected) as error:
+        raise EnvelopeError(f"the request cannot be read: {error.name}") from error
+
+
+def _headers_of(request: Request) -> Mapping[str, str]:
+    """Return the headers of an unwrapped push under lower-case names; a wrapped one's say nothing about the message."""
+    if push.MESSAGE_ID_HEADER not in request.headers:
+        return {}
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _acknowledgement(status: int) -> Response:
+    """Return an empty answer: Pub/Sub reads the status alone."""
+    return Response(status=status, content_type="")
+
+
+def _bad_envelope(error: EnvelopeError) -> ResponseReturnValue:
+    return _refused("bad_envelope", HTTPStatus.BAD_REQUEST, logging.ERROR, str(error))
+
+
+def _unauthenticated(error: AuthenticationError) -> ResponseReturnValue:
+    return _refused("unauthenticated", error.status, logging.WARNING, error.reason)
+
+
+def _refused(outcome: str, status: int, severity: int, reason: str) -> ResponseReturnValue:
+    fields = {"line": "delivery", "outcome": outcome, "status": int(status)}
+    logger.log(severity, "Push refused: %s", reason, extra={"json_fields": fields})
+    return _acknowledgement(status)
+
+
+def _unexpected_error(error: Exception) -> ResponseReturnValue:
+    """Nack, so that Pub/Sub delivers the event again, and log the traceback."""
+    if isinstance(error, HTTPException):
+        return error
+    fields = {"line": "delivery", "outcome": "unexpected", "status": int(HTTPStatus.SERVICE_UNAVAILABLE)}
+    logger.error("Unexpected error in %s; nacked", request.path, exc_info=error, extra={"json_fields": fields})
+    return _acknowledgement(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate) -> Any:
-    def look() -> tuple[dict[str, Any], int]:
+    def look() -> ResponseReturnValue:
         """Let the watchdog look; 503 where OneStock cannot be asked, so that Cloud Scheduler tries again."""
         try:
             authenticate(request.headers.get("Authorization"))
@@ -70,3 +140,54 @@ def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate) -> Any:
         return {"webhooks": [text_of(finding) for finding in findings]}, HTTPStatus.OK
 
     return look
+
+
+def _write_line(
+    delivery: Delivery, outcome: Outcome, runs: list[Run], *, context: logs.LogContext, latency_seconds: float
+) -> None:
+    """Write the canonical line of a delivery."""
+    status = int(outcome.status)
+    fields: dict[str, Any] = {
+        "line": "delivery",
+        "outcome": outcome,
+        "status": status,
+        "message_id": delivery.message_id,
+        "delivery_attempt": delivery.delivery_attempt,
+        "generation": delivery.generation,
+        "latency_ms": round(latency_seconds * 1000, 2),
+        "age_ms": round((datetime.now(UTC) - delivery.received_at).total_seconds() * 1000),
+        "handlers": [_fields_of(run) for run in runs],
+        # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
+        "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
+        **({"synthetic": True} if delivery.is_synthetic else {}),
+        **context.labels,
+    }
+    logs.write(
+        logger,
+        _SEVERITY.get(outcome, logging.ERROR),
+        _text_of(delivery, outcome, runs, latency_seconds),
+        context=context,
+        fields=fields,
+        http_request={
+            "requestMethod": "POST",
+            "requestUrl": PUSH_PATH,
+            "status": status,
+            "latency": f"{latency_seconds:.6f}s",
+        },
+    )
+
+
+def _fields_of(run: Run) -> dict[str, Any]:
+    fields = {"name": run.handler, "outcome": run.outcome, "latency_ms": round(run.latency_seconds * 1000, 2)}
+    return {**fields, "reason": run.reason} if run.reason else fields
+
+
+def _text_of(delivery: Delivery, outcome: Outcome, runs: list[Run], latency_seconds: float) -> str:
+    if outcome is Outcome.UNHANDLED:
+        return (
+            f"No handler for {delivery.event_type!r} (event {delivery.event_id}): acknowledged and counted as "
+            f"unhandled. To handle it, put this into handlers/:\n{suggestion_for(delivery.event_type)}"
+        )
+    reasons = "; ".join(f"{run.handler}: {run.reason}" for run in runs if run.reason)
+    text = f"Delivery {delivery.event_type}: {outcome} in {latency_seconds * 1000:.1f} ms"
+    return f"{text}: {reasons}" if reasons else text

@@ -13,6 +13,7 @@ import google.auth.jwt
 import requests
 
 from relay.errors import AuthenticationError
+from relay.settings.worker import PushAuth, WorkerSettings
 
 Authenticate = Callable[[str | None], None]
 """Takes the Authorization header; raises AuthenticationError unless the caller may push."""
@@ -30,6 +31,17 @@ _ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
 _MAX_TOKEN_LENGTH = 8_192
 
 logger = logging.getLogger(__name__)
+
+
+def authenticator(settings: WorkerSettings, service_account: str | None) -> Authenticate:
+    """Return the check of `PUSH_AUTH` for callers with the e-mail `service_account`."""
+    if settings.push_auth is not PushAuth.OIDC:
+        return anybody
+    return OidcAuthenticator(
+        audience=settings.push_audience or "",
+        service_account=service_account or "",
+        certificates=CertificateCache(certificates_from(settings.push_certificates_url)),
+    )
 
 
 def anybody(_: str | None) -> None:

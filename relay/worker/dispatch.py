@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, Self, assert_never
 
-from relay.changes import Change
 from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
 from relay.events import Delivery, moment_of, read_content
+from relay.onestock.changes import Change
 from relay.registry import Handler, Registry, Reject, Retry
+from relay.settings.worker import WorkerSettings
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
 from relay.stores.completing import complete
 from relay.worker.budget import BudgetRunner, NoVerdict, OverBudget
@@ -91,6 +92,16 @@ class Limits:
     retention_seconds: float
     date_tolerance_seconds: int = 2
     """How far the date of a synthetic event may be from that of what OneStock sent for the same change."""
+
+    @classmethod
+    def of(cls, settings: WorkerSettings) -> Self:
+        """Return the limits that are set."""
+        return cls(
+            budget_seconds=settings.handler_budget_seconds,
+            lease_seconds=settings.lease_seconds,
+            retention_seconds=settings.retention_seconds,
+            date_tolerance_seconds=settings.date_tolerance_seconds,
+        )
 
 
 class Dispatcher:

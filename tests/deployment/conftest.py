@@ -11,7 +11,7 @@ import pytest
 
 from relay.local.emulator import Emulator
 from relay.local.services import ROOT
-from tests.fakes.google_cloud import Call, GoogleCloud
+from tests.support.google_cloud import Call, GoogleCloud
 
 
 @dataclass

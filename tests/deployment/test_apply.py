@@ -16,7 +16,7 @@ from relay.local.services import ROOT
 from relay.pubsub import topology
 from relay.stores.firestore import COLLECTION
 from tests.deployment.conftest import Deployer
-from tests.fakes.google_cloud import NUMBER, Call, GoogleCloud
+from tests.support.google_cloud import NUMBER, Call, GoogleCloud
 
 pytestmark = pytest.mark.timeout(400)  # A hundred runs of gcloud, most of them in the first fixture.
 WORKER = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"

@@ -17,10 +17,10 @@ from relay.doctor.running import COLLECTION
 from relay.settings.doctor import DoctorSettings
 from relay.stores import firestore
 from tests.deployment.conftest import Deployer
-from tests.fakes import google_apis as google
-from tests.fakes.google_apis import GoogleApis, policy
-from tests.fakes.google_cloud import NUMBER, GoogleCloud
-from tests.gcloud import complaints
+from tests.support import google_apis as google
+from tests.support.gcloud import complaints
+from tests.support.google_apis import GoogleApis, policy
+from tests.support.google_cloud import NUMBER, GoogleCloud
 
 Resources = dict[str, dict[str, Any]]
 Spoil = Callable[[Resources], object]

@@ -12,7 +12,7 @@ from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.cloud.monitoring_v3.types import AlertPolicy
 from google.protobuf.json_format import ParseDict
 
-from relay.receiver.webhook import Outcome as WebhookOutcome
+from relay.receiver.acceptance import Ending as WebhookOutcome
 from relay.worker.dispatch import Outcome as DeliveryOutcome
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"

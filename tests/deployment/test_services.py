@@ -10,8 +10,8 @@ from deploy.wanted.pubsub import ACK_DEADLINE_SECONDS
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
 from tests.deployment.conftest import Deployer
-from tests.fakes.google_cloud import GoogleCloud
-from tests.fakes.serving import Reply, Request, serving_requests
+from tests.support.google_cloud import GoogleCloud
+from tests.support.serving import Reply, Request, serving_requests
 
 IMAGE = "europe-west1-docker.pkg.dev/test-relay/onestock/relay@sha256:"
 FIRST, SECOND = IMAGE + "1" * 64, IMAGE + "2" * 64

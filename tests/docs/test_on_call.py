@@ -7,7 +7,7 @@ import click
 
 from relay.cli.app import relay
 from tests.deployment.test_monitoring import ALERTS
-from tests.gcloud import complaints
+from tests.support.gcloud import complaints
 
 ON_CALL = (Path(__file__).parents[2] / "docs" / "on-call.md").read_text()
 TEXTS = [ON_CALL, *(policy["documentation"]["content"] for policy in ALERTS.values())]

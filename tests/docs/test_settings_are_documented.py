@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from relay.errors import ConfigurationError
+from relay.settings.commands import ToolSettings
 from relay.settings.destinations import DestinationSettings
 from relay.settings.doctor import DoctorSettings
 from relay.settings.receiver import ReceiverSettings
-from relay.settings.tools import ToolSettings
 from relay.settings.webhooks import WebhookSettings
 from relay.settings.worker import WorkerSettings
 from relay.worker.dispatch import Outcome

@@ -22,7 +22,7 @@ from relay.onestock import OneStock
 from relay.onestock.api import Api
 from relay.onestock.http import PooledExchange
 from relay.settings.onestock import OneStockSettings
-from tests.fakes.faulty_api import (
+from tests.support.faulty_api import (
     FastTime,
     FaultyApi,
     Reply,

@@ -9,7 +9,7 @@ import pytest
 from relay.errors import OneStockUnreadable
 from relay.onestock import OneStock
 from relay.settings.onestock import OneStockSettings
-from tests.fakes.faulty_api import FaultyApi, faulty_api, json_reply
+from tests.support.faulty_api import FaultyApi, faulty_api, json_reply
 
 SEARCH, HISTORY = "/v2/search_orders", "/v1/history"
 NEW_YEAR = 1_735_689_600  # 2025-01-01 00:00:00 UTC

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 import requests
 
-from relay import signature
 from relay.local.simulator.times import SimulatedTime
-from relay.signature import SignedString
+from relay.receiver import signature
+from relay.settings.receiver import SignedString
 
 ACKNOWLEDGED = 202
 LIVE_KEYS = 3

@@ -1,0 +1,197 @@
+"""Log lines: JSON for Cloud Logging on stdout, or text on a terminal. Redaction happens here and nowhere else.
+
+Each service writes one canonical line for each webhook and each delivery (`line`: webhook, delivery). What a handler
+logs meanwhile carries the same labels and the same trace.
+"""
+
+import base64
+import copy
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from google.cloud.logging.handlers import StructuredLogHandler
+from pydantic_core import from_json, to_json
+
+from relay.settings.base import LogContent
+from relay.tracing import Trace
+
+MAX_LINE_BYTES = 240_000  # Cloud Logging refuses entries over 256 KiB.
+MAX_CONTENT_BYTES = 150_000  # Of a body in a line: base64 and escapes take the rest.
+MAX_UNVERIFIED_CONTENT_BYTES = 8_000  # Anybody can send these: enough for a real event, not for flooding the log.
+
+MAX_SHORT_FIELD = 1_000  # Characters; of what a line keeps that had to be shortened.
+
+LABELS = "logging.googleapis.com/labels"
+
+_MASK = "***"
+# Left readable in a redacted log: ids and states, by which a person on call finds an order. Any other value may be
+# about a person. Names that end in _id are ids, too.
+_OPEN_FIELDS = frozenset({"id", "date", "topic", "state", "old_state", "new_state", "quantity", "sales_channel"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogContext:
+    """What each log line written for one event has in common."""
+
+    trace: Trace
+    labels: Mapping[str, str]
+
+
+_context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
+
+
+@contextmanager
+def logging_as(context: LogContext) -> Iterator[None]:
+    """Give each log line written inside the block the labels and the trace of `context`."""
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def write(
+    logger: logging.Logger,
+    severity: int,
+    text: str,
+    *,
+    context: LogContext,
+    fields: Mapping[str, Any],
+    http_request: Mapping[str, Any],
+) -> None:
+    """Write a canonical line with the labels and the trace of `context`. `severity` is one of logging's levels."""
+    with logging_as(context):
+        extra = {"json_fields": dict(fields), "http_request": dict(http_request)}
+        logger.log(severity, "%s", text, extra=extra, stacklevel=2)
+
+
+def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> None:
+    """Send all log lines of this process to `stream`, marked with `service`.
+
+    The lines are text if `stream` is a terminal, else one JSON object each, as Cloud Logging reads them.
+    """
+    if stream.isatty():
+        handler: logging.Handler = logging.StreamHandler(stream)
+        handler.setFormatter(_TerminalFormatter())
+    else:
+        handler = CloudHandler(stream, project=project, service=service)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    gunicorn = logging.getLogger("gunicorn.error")
+    gunicorn.handlers.clear()
+    gunicorn.propagate = True
+
+
+def content_fields(body: bytes, mode: LogContent, *, verified: bool) -> dict[str, Any]:
+    """Return the log fields that hold a webhook's body, bounded so that Cloud Logging takes the line.
+
+    `content` is the text, or `content_base64` what is not UTF-8; `content_truncated` says that there was more.
+    Redacted content keeps ids and states and masks every other value.
+    """
+    if mode is LogContent.OFF:
+        return {}
+    if mode is LogContent.REDACTED:
+        return {"content": _redacted(body)}
+    limit = MAX_CONTENT_BYTES if verified else MAX_UNVERIFIED_CONTENT_BYTES
+    shown, truncated = body[:limit], {"content_truncated": True} if len(body) > limit else {}
+    try:
+        text = shown.decode()
+    except UnicodeDecodeError:
+        return {"content_base64": base64.b64encode(shown).decode(), **truncated}
+    # Control characters grow sixfold in JSON: such a body is shorter in base64.
+    if len(to_json(text)) > 2 * len(shown) + 100:
+        return {"content_base64": base64.b64encode(shown).decode(), **truncated}
+    return {"content": text, **truncated}
+
+
+def _redacted(body: bytes) -> Any:
+    if len(body) > MAX_CONTENT_BYTES:
+        return f"{len(body)} bytes"
+    try:
+        return _masked(from_json(body, allow_inf_nan=False), name="")
+    except ValueError:
+        return f"{len(body)} bytes that are not JSON"
+
+
+def _masked(value: Any, *, name: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(item, name=key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, name=name) for item in value]
+    return value if name in _OPEN_FIELDS or name.endswith("_id") else _MASK
+
+
+class _AnyValueEncoder(json.JSONEncoder):
+    """Writes the text of a value that JSON has no form for. The library's default loses the whole line."""
+
+    def default(self, o: Any) -> Any:
+        return str(o)
+
+
+class CloudHandler(StructuredLogHandler):
+    """Google's handler for Cloud Logging, with what the relay needs and it lacks.
+
+    - The labels and the trace of the event at work, instead of those of the HTTP request.
+    - The time of the line: Cloud Run adds it when it reads the line, but a line in a file would have none.
+    - Any value in a line's fields, and half a surrogate pair, which a JSON body may hold as an escape.
+    - A bound on the size of a line, since Cloud Logging refuses a larger one.
+    """
+
+    def __init__(self, stream: TextIO, *, project: str, service: str) -> None:
+        super().__init__(  # type: ignore[no-untyped-call] # the library has no types
+            labels={"service": service}, stream=stream, project_id=project, json_encoder_cls=_AnyValueEncoder
+        )
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        """Add the event's labels and trace before the library adds the request's."""
+        context = _context.get()
+        if context is not None:
+            record.labels = {**context.labels, **getattr(record, "labels", {})}
+            record.trace = f"projects/{self.project_id}/traces/{context.trace.trace_id}"
+            record.span_id = context.trace.span_id
+            record.trace_sampled = context.trace.sampled
+        return super().filter(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as one JSON object."""
+        line = self._line(record)
+        return line if len(line.encode()) <= MAX_LINE_BYTES else self._line(_shortened(record))
+
+    def emit_instrumentation_info(self) -> None:
+        """Leave out the line about the library's version that it would write twice at each start."""
+
+    def _line(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: str = super().format(record)  # type: ignore[no-untyped-call] # the library has no types
+        return f'{{"time": "{time}", {line[1:]}'.encode(errors="replace").decode()
+
+
+def _shortened(record: logging.LogRecord) -> logging.LogRecord:
+    """Return the record with a text that fits into a line, and its short fields only."""
+    shortened = copy.copy(record)
+    shortened.msg, shortened.args = f"{logging.Formatter().format(record)[: MAX_LINE_BYTES // 8]} [cut]", ()
+    shortened.exc_info = shortened.exc_text = shortened.stack_info = None
+    fields: dict[str, Any] = getattr(record, "json_fields", {})
+    shortened.json_fields = {name: value for name, value in fields.items() if len(str(value)) <= MAX_SHORT_FIELD}
+    return shortened
+
+
+class _TerminalFormatter(logging.Formatter):
+    """One line of text: time, severity, message, and which event it is about."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(levelname)-8s %(message)s%(about)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = _context.get()
+        event_id = context.labels.get("event_id") if context else None
+        record.about = f"  [event {event_id[:12]}]" if event_id else ""
+        return super().format(record)

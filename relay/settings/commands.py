@@ -1,0 +1,30 @@
+"""What the commands for people on call read."""
+
+from pydantic import Field
+
+from relay.settings.base import PubSubSettings, ResourceName
+
+
+class TopicSettings(PubSubSettings):
+    """What the commands that publish read."""
+
+    topic: ResourceName = Field(alias="PUBSUB_TOPIC", description="The topic that events go back to.")
+
+    @property
+    def topic_path(self) -> str:
+        """The topic's full name, `projects/PROJECT/topics/TOPIC`."""
+        return f"projects/{self.project}/topics/{self.topic}"
+
+
+class ToolSettings(TopicSettings):
+    """What the commands for people on call read."""
+
+    dead_letter_subscription: ResourceName = Field(
+        alias="PUBSUB_DEAD_LETTER_SUBSCRIPTION",
+        description="The pull subscription that keeps the dead letters.",
+    )
+
+    @property
+    def dead_letter_subscription_path(self) -> str:
+        """The subscription's full name, `projects/PROJECT/subscriptions/SUBSCRIPTION`."""
+        return f"projects/{self.project}/subscriptions/{self.dead_letter_subscription}"

@@ -1,0 +1,68 @@
+"""Cloud Run's Knative API, as far as gcloud needs it: services whose revisions are ready at once."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.serving import Reply, Request
+
+PREFIX = "run/apis/serving.knative.dev/v1/namespaces/"
+_READY = [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")]
+
+
+@dataclass
+class CloudRun:
+    """The services of one project; `url` of a tag or a service is made up, or `address` where tests answer calls."""
+
+    address: str = ""
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def answer(self, request: Request, path: str, body: Any) -> Reply:
+        """Answer a request for namespaces/PROJECT/services."""
+        _, collection, *rest = path.removeprefix(PREFIX).split("/")
+        if collection != "services":
+            return Reply({"items": []})
+        if request.method in {"POST", "PUT"}:
+            return Reply(self._written(body))
+        if not rest:
+            return Reply({"apiVersion": "serving.knative.dev/v1", "items": list(self.services.values())})
+        if rest[0] not in self.services:
+            return Reply({"error": {"code": 404, "status": "NOT_FOUND", "message": "not found"}}, 404)
+        return Reply(self.services.pop(rest[0]) if request.method == "DELETE" else self.services[rest[0]])
+
+    def _written(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        name = wanted["metadata"]["name"]
+        before = self.services.get(name)
+        service = copy.deepcopy(wanted)
+        generation = (before["metadata"]["generation"] if before else 0) + 1
+        service["metadata"] |= {"generation": generation, "resourceVersion": str(generation), "uid": name}
+        revision = before["status"]["latestReadyRevisionName"] if before else ""
+        if before is None or _template(before) != _template(service):
+            revision = f"{name}-{generation:05}-abc"
+        targets = service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]
+        service["spec"]["traffic"] = targets
+        service["status"] = {
+            "observedGeneration": generation,
+            "conditions": _READY,
+            "latestReadyRevisionName": revision,
+            "latestCreatedRevisionName": revision,
+            "url": f"https://{name}-x.a.run.app",
+            "traffic": [self._served(name, target, revision) for target in targets],
+        }
+        self.services[name] = service
+        return service
+
+    def _served(self, name: str, target: dict[str, Any], latest: str) -> dict[str, Any]:
+        served = {"revisionName": target.get("revisionName", latest), **target}
+        if "tag" in target:
+            served["url"] = self.address or f"https://{target['tag']}---{name}-x.a.run.app"
+        return served
+
+
+def _template(service: dict[str, Any]) -> Any:
+    template = copy.deepcopy(service["spec"]["template"])
+    template["metadata"].pop("name", None)
+    annotations = template["metadata"].get("annotations", {})
+    for noise in ("run.googleapis.com/client-name", "run.googleapis.com/client-version"):
+        annotations.pop(noise, None)
+    return template

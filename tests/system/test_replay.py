@@ -1,0 +1,87 @@
+"""A replay runs the handlers once more for retained events. The emulator cannot seek: that one request is recorded."""
+
+from datetime import UTC, datetime
+
+import pytest
+import requests
+
+from tests.support.seek import PubSubWithSeek
+from tests.support.shop.ledger import Ledger
+from tests.system.conftest import OneStock, PubSub, Service, Tool, order_event, wait_until
+
+
+@pytest.fixture
+def seekable(pubsub: PubSub, tool: Tool) -> PubSubWithSeek:
+    """Pub/Sub for the command alone; the services keep to the emulator."""
+    proxy = PubSubWithSeek(pubsub.emulator.host)
+    tool.environ = {**tool.environ}
+    return proxy
+
+
+def test_a_replay_runs_completed_handlers_again_once_for_each_event(
+    seekable: PubSubWithSeek,
+    tool: Tool,
+    shop_settings: dict[str, str],
+    onestock: OneStock,
+    worker: Service,
+    ledger: Ledger,
+) -> None:
+    bodies = [order_event("R-1", 0), order_event("R-1", 1), order_event("R-2", 0)]
+    sent = [onestock.send(body).json()["event_id"] for body in bodies]
+    wait_until(lambda: len(ledger.steps("done")) == 6, within=20)
+    # What is published here is in the range: a retained message comes back with the time of its first publishing.
+    seekable.on_seek = lambda: send_all(onestock, [*bodies, bodies[0]])
+
+    with seekable.running():
+        tool.environ["PUBSUB_EMULATOR_HOST"] = seekable.host
+        until = "2099-01-01"
+        ended = tool.run("replay", "--since", "2h", "--until", until, "--yes", "--order", "R-1")
+    wait_until(lambda: len(ledger.steps("done")) >= 10, within=20)
+
+    again = [step.event_id for step in ledger.steps("done")[6:]]
+    assert ended.returncode == 0, ended.stderr
+    assert "2 events replayed" in ended.stdout
+    assert [event_id for event_id in again if event_id not in sent[:2]] == []
+    assert sorted(again) == sorted(sent[:2] * 2)
+    assert shop_settings["HANDLERS_PACKAGE"] == "tests.support.shop"
+    assert not worker.has_logged_an_exception
+
+
+def test_the_seek_names_a_subscription_of_its_own_and_the_time(
+    seekable: PubSubWithSeek, tool: Tool, pubsub: PubSub
+) -> None:
+    with seekable.running():
+        tool.environ["PUBSUB_EMULATOR_HOST"] = seekable.host
+        since = datetime.now(UTC).replace(microsecond=0)
+        ended = tool.run("replay", "--since", since.isoformat(), "--event-type", "order_state_changed", "--dry-run")
+
+    request = seekable.seeks[0]
+    assert ended.returncode == 0, ended.stderr
+    assert "0 events would be replayed" in ended.stdout
+    assert request.time.timestamp() == since.timestamp()
+    assert request.subscription.startswith(f"projects/test-relay/subscriptions/{pubsub.topology.topic}-replay-")
+    assert subscriptions_of(pubsub) == {pubsub.topology.subscription_path}
+
+
+def test_the_emulators_missing_seek_is_one_line_and_leaves_no_subscription(tool: Tool, pubsub: PubSub) -> None:
+    ended = tool.run("replay", "--since", "1h", "--yes")
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert subscriptions_of(pubsub) == {pubsub.topology.subscription_path}
+
+
+def test_what_the_topic_no_longer_keeps_cannot_be_replayed(tool: Tool) -> None:
+    ended = tool.run("replay", "--since", "30d", "--yes")
+
+    assert ended.returncode == 1
+    assert "keeps messages for 168 h" in ended.stderr
+
+
+def send_all(onestock: OneStock, bodies: list[bytes]) -> None:
+    for body in bodies:
+        onestock.send(body)
+
+
+def subscriptions_of(pubsub: PubSub) -> set[str]:
+    url = f"http://{pubsub.emulator.host}/v1/{pubsub.topology.topic_path}/subscriptions"
+    return set(requests.get(url, timeout=10).json()["subscriptions"])

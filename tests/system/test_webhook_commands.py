@@ -1,0 +1,147 @@
+"""`python -m relay webhooks` against the simulated OneStock: what it shows, makes, switches, and leaves alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.local.simulator import ApiOptions, Simulator, Status
+from tests.system.conftest import Tool
+
+OURS = "https://receiver.example/webhooks/onestock"
+KEYS = "test-new-key,test-old-key"
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator.start(options=ApiOptions(shows_hash_keys=True)) as running:
+        running.site.create_webhook("order_state_changed", f"{OURS}/order_state_changed", keys=[b"test-old-key"])
+        running.site.create_webhook("stock", "https://others.example/stock", keys=[b"test-key-of-others"])
+        yield running
+
+
+@pytest.fixture
+def tool(simulator: Simulator) -> Tool:
+    return Tool({**simulator.environ, "ONESTOCK_WEBHOOK_URL": OURS, "ONESTOCK_HASH_KEYS": KEYS})
+
+
+def test_the_list_shows_each_webhook_and_no_key(tool: Tool, simulator: Simulator) -> None:
+    simulator.site.webhooks["WH-1"].set_status(Status.DISABLED)
+
+    shown = tool.run("webhooks", "list").stdout
+    one = tool.run("webhooks", "show", "WH-1").stdout
+
+    assert f"WH-1  disabled  order_state_changed  {OURS}/order_state_changed" in shown
+    assert "https://others.example/stock" in shown
+    assert "disabled" in one
+    assert "test-" not in shown + one + str(tool.json("webhooks", "list"))
+
+
+def test_one_webhook_is_made_for_each_event_type(tool: Tool, simulator: Simulator) -> None:
+    ended = tool.run("webhooks", "create", "parcel_state_changed", "line_item_group_state_changed")
+
+    assert ended.returncode == 0, ended.stderr
+    made = [webhook for webhook in simulator.site.webhooks.values() if webhook.id in ("WH-3", "WH-4")]
+    assert [webhook.url for webhook in made] == [f"{OURS}/{webhook.event_types[0]}" for webhook in made]
+    assert {webhook.keys for webhook in made} == {(b"test-new-key",)}
+
+
+def test_what_exists_is_not_made_again(tool: Tool, simulator: Simulator) -> None:
+    ended = tool.run("webhooks", "create", "order_state_changed")
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "already" in ended.stderr
+    assert len(simulator.site.webhooks) == 2
+
+
+def test_a_webhook_is_enabled_and_paused(tool: Tool, simulator: Simulator) -> None:
+    webhook = simulator.site.webhooks["WH-1"]
+    webhook.set_status(Status.DISABLED)
+
+    enabled = tool.run("webhooks", "enable", "WH-1")
+    status_between = webhook.status
+    paused = tool.run("webhooks", "pause", "WH-1")
+
+    assert (enabled.returncode, paused.returncode) == (0, 0)
+    assert (status_between, webhook.status) == (Status.ENABLED, Status.PAUSED)
+    assert "reconcile --since" in enabled.stderr
+
+
+def test_a_webhook_that_does_not_exist_is_one_line(tool: Tool) -> None:
+    ended = tool.run("webhooks", "pause", "WH-9")
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert "PATCH /webhooks/WH-9/status: 404 not_found: no webhook WH-9 (Request-Id" in ended.stderr
+
+
+DECLARED = """\
+webhooks:
+  - order_state_changed
+  - {event_type: parcel_state_changed, status: paused}
+"""
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> Path:
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(DECLARED)
+    return file
+
+
+def test_sync_shows_the_difference_asks_and_then_does_it(tool: Tool, simulator: Simulator, declared: Path) -> None:
+    webhook = simulator.site.webhooks["WH-1"]
+    webhook.set_status(Status.DISABLED)
+
+    dry = tool.run("webhooks", "sync", str(declared), "--dry-run")
+    refused = tool.run("webhooks", "sync", str(declared), stdin="n\n")
+    untouched = (webhook.status, len(simulator.site.webhooks))
+    done = tool.run("webhooks", "sync", str(declared), "--yes")
+
+    assert (dry.returncode, refused.returncode, done.returncode) == (1, 1, 0)
+    assert "change    order_state_changed: WH-1 from disabled to enabled" in dry.stdout
+    assert f"create    parcel_state_changed (paused) -> {OURS}/parcel_state_changed" in dry.stdout
+    assert untouched == (Status.DISABLED, 2)
+    assert (webhook.status, simulator.site.webhooks["WH-3"].status) == (Status.ENABLED, Status.PAUSED)
+    assert "OneStock matches" in tool.run("webhooks", "sync", str(declared), "--dry-run").stdout
+
+
+def test_sync_tells_of_what_is_not_declared_and_leaves_it(tool: Tool, simulator: Simulator, declared: Path) -> None:
+    declared.write_text("webhooks: [order_state_changed]")
+    simulator.site.create_webhook("invented", f"{OURS}/invented", keys=[b"test-old-key"])
+    simulator.site.create_webhook("theirs", f"{OURS}-of-others/theirs", keys=[b"test-key-of-others"])
+
+    ended = tool.run("webhooks", "sync", str(declared), "--yes")
+
+    assert ended.returncode == 0
+    assert "left      invented: WH-3 (enabled) is not declared" in ended.stdout
+    assert "others" not in ended.stdout
+    assert [webhook.status for webhook in simulator.site.webhooks.values()] == [Status.ENABLED] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("webhooks: [a/b]", "webhooks.0.event_type: is no event type"),
+        ("webhooks: [a, a]", "declared twice: a"),
+        ("webhooks: [{event_type: a, status: off}]", "webhooks.0.status"),
+        ("hooks: []", "webhooks"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_declaration_is_one_line(tool: Tool, declared: Path, text: str, named: str) -> None:
+    declared.write_text(text)
+
+    ended = tool.run("webhooks", "sync", str(declared))
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert named in ended.stderr
+
+
+def test_watching_by_hand_tells_and_has_an_exit_status(tool: Tool, simulator: Simulator) -> None:
+    fine = tool.run("webhooks", "watch")
+    simulator.site.webhooks["WH-1"].set_status(Status.DISABLED)
+
+    bad = tool.run("webhooks", "watch")
+
+    assert (fine.returncode, bad.returncode) == (0, 1)
+    assert "Enable it: python -m relay webhooks enable WH-1" in bad.stdout
