@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from deploy.errors import WrongUse
+from deploy.topology import DECLARED
 
 # Source: "Method: projects.create" (Resource Manager) and "Services" (Cloud Run): these are stricter than Pub/Sub's.
 _PROJECT = re.compile(r"(?:[a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _MAX_HOST_LABEL = 63
+_NAMES = DECLARED["names"]
 
 
 def _setting(default: str, what: str) -> str:
@@ -33,11 +35,16 @@ class Installation:
     repository: str = _setting("onestock", "the Artifact Registry repository")
     receiver_service: str = _setting("onestock-receiver", "the Cloud Run service that OneStock calls")
     worker_service: str = _setting("onestock-worker", "the Cloud Run service that Pub/Sub pushes to")
-    pubsub_topic: str = _setting("onestock-events", "the topic of all events")
-    pubsub_subscription: str = _setting("onestock-events-push", "the subscription that pushes to the worker")
-    pubsub_dead_letter_topic: str = _setting("onestock-dead-letters", "the topic of what nobody could handle")
-    pubsub_dead_letter_subscription: str = _setting("onestock-dead-letters-pull", "where the dead letters are pulled")
-    dead_letter_retention: str = _setting("31d", "how long a dead letter waits for somebody; 7d to 31d")
+    pubsub_topic: str = _setting(_NAMES["topic"], "the topic of all events")
+    pubsub_subscription: str = _setting(_NAMES["subscription"], "the subscription that pushes to the worker")
+    pubsub_dead_letter_topic: str = _setting(_NAMES["dead_letter_topic"], "the topic of what nobody could handle")
+    pubsub_dead_letter_subscription: str = _setting(
+        _NAMES["dead_letter_subscription"], "where the dead letters are pulled"
+    )
+    dead_letter_retention: str = _setting(
+        f"{DECLARED['dead_letter_subscription']['message_retention_days']}d",
+        "how long a dead letter waits for somebody; 7d to 31d",
+    )
     hash_keys_secret: str = _setting("onestock-hash-keys", "the secret that holds the webhooks' hash keys")
     password_secret: str = _setting("onestock-password", "the secret that holds the OneStock API user's password")
     firestore_database: str = _setting("onestock-relay", "the Firestore database of the idempotency store")

@@ -44,6 +44,8 @@ class Delivery:
     """0 for what OneStock sent; each redrive or replay on purpose has a higher one."""
     reruns_completed: bool = False
     """True for a replay: handlers that have completed this event run again."""
+    only_handler: str = ""
+    """The one handler that runs, in a redrive of what it rejected; empty for all handlers of the event type."""
     traceparent: str | None = None
     is_synthetic: bool = False
     """Whether we made it up from what OneStock's API tells, in place of a webhook that may have been lost."""

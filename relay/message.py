@@ -130,6 +130,7 @@ class Message:
             ordering_key=self.ordering_key or routing.order_id,
             generation=generation_of(self.attributes),
             reruns_completed=self.attributes.get("rerun") == "completed",
+            only_handler=self.attributes.get("only_handler", ""),
             traceparent=self.attributes.get("traceparent"),
             is_synthetic=self.attributes.get("synthetic") == "true",
         )

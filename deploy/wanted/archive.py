@@ -2,7 +2,8 @@
 
 from deploy.installation import Installation
 from deploy.resources import Grant, Item, Resource
-from deploy.wanted.pubsub import seconds, subscription
+from deploy.topology import DECLARED
+from deploy.wanted.pubsub import days, seconds, subscription
 
 _TABLE = "events"
 # Source: "BigQuery subscriptions" (Pub/Sub), properties that are written with --write-metadata.
@@ -30,17 +31,18 @@ def items(installation: Installation) -> list[Item]:
         condition=f'resource.name.startsWith("projects/{installation.project}/datasets/{dataset}")',
     )
     where = f"{installation.project}.{dataset}.{_TABLE}"
+    retention = days(DECLARED["subscription"])
     archive = subscription(
         installation,
         f"{installation.pubsub_topic}-archive",
         installation.pubsub_topic,
         settings={
             "bigqueryConfig": {"table": where, "writeMetadata": True},
-            "messageRetentionDuration": seconds("7d"),
+            "messageRetentionDuration": seconds(retention),
         },
         flags={
             "bigqueryConfig": (f"--bigquery-table={where}", "--write-metadata"),
-            "messageRetentionDuration": ("--message-retention-duration=7d",),
+            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
         },
     )
     return [table, writes, archive]

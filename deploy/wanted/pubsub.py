@@ -1,4 +1,4 @@
-"""Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/pubsub/topology.py)."""
+"""Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/topology.toml)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,11 @@ from typing import Any
 from deploy.gcloud import Command
 from deploy.installation import Installation
 from deploy.resources import Grant, Item, Resource
+from deploy.topology import DECLARED
 
-ACK_DEADLINE_SECONDS = 600  # Pub/Sub's maximum: how long it waits for the worker.
+_PUSHED = DECLARED["subscription"]
+_PULLED = DECLARED["dead_letter_subscription"]
+ACK_DEADLINE_SECONDS: int = _PUSHED["ack_deadline_seconds"]
 _API = "pubsub.googleapis.com"
 _TOPICS = ("pubsub", "topics")
 _SUBSCRIPTIONS = ("pubsub", "subscriptions")
@@ -18,8 +21,8 @@ _SUBSCRIBER = "roles/pubsub.subscriber"
 
 def items(installation: Installation) -> list[Item]:
     """Return the declared items."""
-    events = topic(installation.pubsub_topic, retention="7d")
-    dead_letters = topic(installation.pubsub_dead_letter_topic, retention="31d")
+    events = topic(installation.pubsub_topic, retention=days(DECLARED["topic"]))
+    dead_letters = topic(installation.pubsub_dead_letter_topic, retention=days(DECLARED["dead_letter_topic"]))
     agent = f"serviceAccount:{installation.pubsub_agent}"
     push = _push(installation)
     return [
@@ -79,6 +82,9 @@ def subscription(
 def _push(installation: Installation) -> Resource:
     endpoint = f"{installation.worker_url}/pubsub/push"
     identity = {"serviceAccountEmail": installation.account("push"), "audience": installation.worker_url}
+    retention = days(_PUSHED)
+    backoff = {"min": f"{_PUSHED['min_backoff_seconds']}s", "max": f"{_PUSHED['max_backoff_seconds']}s"}
+    attempts = _PUSHED["max_delivery_attempts"]
     dead_letter_topic = f"projects/{installation.project}/topics/{installation.pubsub_dead_letter_topic}"
     return subscription(
         installation,
@@ -88,9 +94,9 @@ def _push(installation: Installation) -> Resource:
             "pushConfig": {"pushEndpoint": endpoint, "oidcToken": identity},
             "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
             "enableMessageOrdering": True,
-            "messageRetentionDuration": seconds("7d"),
-            "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"},
-            "deadLetterPolicy": {"deadLetterTopic": dead_letter_topic, "maxDeliveryAttempts": 100},
+            "messageRetentionDuration": seconds(retention),
+            "retryPolicy": {"minimumBackoff": backoff["min"], "maximumBackoff": backoff["max"]},
+            "deadLetterPolicy": {"deadLetterTopic": dead_letter_topic, "maxDeliveryAttempts": attempts},
         },
         flags={
             "pushConfig": (
@@ -99,12 +105,11 @@ def _push(installation: Installation) -> Resource:
                 f"--push-auth-token-audience={identity['audience']}",
             ),
             "ackDeadlineSeconds": (f"--ack-deadline={ACK_DEADLINE_SECONDS}",),
-            "messageRetentionDuration": ("--message-retention-duration=7d",),
-            "retryPolicy": ("--min-retry-delay=10s", "--max-retry-delay=600s"),
-            # Pub/Sub's maximum of attempts: nearly 16 hours at the longest back-off.
+            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
+            "retryPolicy": (f"--min-retry-delay={backoff['min']}", f"--max-retry-delay={backoff['max']}"),
             "deadLetterPolicy": (
                 f"--dead-letter-topic={installation.pubsub_dead_letter_topic}",
-                "--max-delivery-attempts=100",
+                f"--max-delivery-attempts={attempts}",
             ),
         },
         only_at_creation=("--enable-message-ordering",),
@@ -117,9 +122,12 @@ def _dead_letters_pull(installation: Installation) -> Resource:
         installation,
         installation.pubsub_dead_letter_subscription,
         installation.pubsub_dead_letter_topic,
-        settings={"ackDeadlineSeconds": 60, "messageRetentionDuration": seconds(retention)},
+        settings={
+            "ackDeadlineSeconds": _PULLED["ack_deadline_seconds"],
+            "messageRetentionDuration": seconds(retention),
+        },
         flags={
-            "ackDeadlineSeconds": ("--ack-deadline=60",),
+            "ackDeadlineSeconds": (f"--ack-deadline={_PULLED['ack_deadline_seconds']}",),
             "messageRetentionDuration": (f"--message-retention-duration={retention}",),
         },
     )
@@ -134,6 +142,11 @@ def _account(installation: Installation, role: str) -> str:
     return f"serviceAccount:{installation.account(role)}"
 
 
-def seconds(days: str) -> str:
+def days(declared: Mapping[str, Any]) -> str:
+    """Return how long a declared topic or subscription keeps messages, as gcloud reads it: `7d`."""
+    return f"{declared['message_retention_days']}d"
+
+
+def seconds(retention: str) -> str:
     """Turn `7d` into what the API says, `604800s`."""
-    return f"{int(days.removesuffix('d')) * _DAY_SECONDS}s"
+    return f"{int(retention.removesuffix('d')) * _DAY_SECONDS}s"

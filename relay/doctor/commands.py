@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from relay.pubsub.topology import DEAD_LETTER_TOPIC_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
+from relay.topology import DEAD_LETTER_TOPIC_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
 
 _DAY_SECONDS = 86_400
 NEVER = "--expiration-period=never"

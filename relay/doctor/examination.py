@@ -7,8 +7,8 @@ from relay.doctor.cloud import Cloud
 from relay.doctor.facts import Facts, Missing, Service, gather
 from relay.doctor.findings import Finding, Unreadable
 from relay.doctor.running import Answers
-from relay.pubsub.topology import Topology
 from relay.settings.doctor import DoctorSettings
+from relay.topology import Topology
 
 _NO_URL = Unreadable("nobody knows where it is; set RECEIVER_URL and WORKER_URL")
 

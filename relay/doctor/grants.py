@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from relay.doctor import commands
 from relay.doctor.facts import Facts, Missing, Policy, Service
 from relay.doctor.findings import Absent, Finding, Unreadable, bad, good, unknown
-from relay.pubsub.topology import Topology
+from relay.topology import Topology
 
 _PUBLISHERS = ("roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/owner")
 _SUBSCRIBERS = ("roles/pubsub.subscriber", *_PUBLISHERS[1:])

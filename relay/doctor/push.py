@@ -6,8 +6,8 @@ from relay.doctor import commands
 from relay.doctor.facts import Facts, Service, Subscription
 from relay.doctor.findings import Finding, about, bad, good, unknown
 from relay.doctor.topics import exists
-from relay.pubsub.topology import TOPIC_RETENTION_SECONDS, Topology
 from relay.settings.worker import PushAuth
+from relay.topology import TOPIC_RETENTION_SECONDS, Topology
 
 PUSH_PATH = "/pubsub/push"
 MIN_HOURS_OF_ATTEMPTS = 6  # A worker that is broken overnight must not empty the subscription into the dead letters.

@@ -6,11 +6,11 @@ from relay.doctor import commands
 from relay.doctor.facts import Facts, Missing, Service, Subscription
 from relay.doctor.findings import Absent, Finding, about, bad, good, unknown
 from relay.errors import ConfigurationError
-from relay.pubsub.topology import Topology
 from relay.settings.base import split_commas
 from relay.settings.doctor import DoctorSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
+from relay.topology import Topology
 
 ONESTOCK_WAITS_SECONDS = 15  # "Webhook configuration" (OneStock).
 HASH_KEYS = "ONESTOCK_HASH_KEYS"

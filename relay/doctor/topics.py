@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from relay.doctor import commands
 from relay.doctor.facts import Facts, Missing, Subscription, Topic
 from relay.doctor.findings import Absent, Finding, Unreadable, about, bad, good, unknown
-from relay.pubsub.topology import DEAD_LETTER_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
+from relay.topology import LEAST_DEAD_LETTER_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
 
 
 def check(facts: Facts, wanted: Topology, *, make_subscription: str) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def check(facts: Facts, wanted: Topology, *, make_subscription: str) -> Iterator
         lambda names: _subscribed(names, wanted, make_subscription),
         missing="the topic",
     )
-    make = commands.create_dead_letter_subscription(wanted, DEAD_LETTER_RETENTION_SECONDS)
+    make = commands.create_dead_letter_subscription(wanted, LEAST_DEAD_LETTER_RETENTION_SECONDS)
     kept = facts.dead_letter_subscription
     yield exists("dead-letter subscription", wanted.dead_letter_subscription, kept, make)
     missing = "the dead-letter subscription"
@@ -63,7 +63,7 @@ def _reads_dead_letters(found: Subscription, wanted: Topology) -> Finding:
     check = "dead letters kept"
     name = wanted.dead_letter_subscription
     if found.topic != wanted.dead_letter_topic_path or found.detached:
-        mend = commands.create_dead_letter_subscription(wanted, DEAD_LETTER_RETENTION_SECONDS)
+        mend = commands.create_dead_letter_subscription(wanted, LEAST_DEAD_LETTER_RETENTION_SECONDS)
         delete = commands.delete_subscription(wanted, name)
         text = f"{name} reads {found.topic.rpartition('/')[2]}, not {wanted.dead_letter_topic}: dead letters are lost"
         return bad(check, text, delete, mend, commands.seek_back(wanted, name, "31 days"))
@@ -83,8 +83,8 @@ def _dead_letter_expiry(found: Subscription, wanted: Topology) -> Finding:
 
 def _dead_letter_retention(found: Subscription, wanted: Topology) -> Finding:
     check, kept = "dead-letter retention", found.message_retention_duration
-    if kept < DEAD_LETTER_RETENTION_SECONDS:
-        flag = commands.retention(DEAD_LETTER_RETENTION_SECONDS)
+    if kept < LEAST_DEAD_LETTER_RETENTION_SECONDS:
+        flag = commands.retention(LEAST_DEAD_LETTER_RETENTION_SECONDS)
         mend = commands.update_subscription(wanted, wanted.dead_letter_subscription, flag)
         return bad(check, f"keeps a dead letter for {commands.days(kept)}: a long weekend, and it is gone", mend)
     return good(check, f"keeps a dead letter for {commands.days(kept)}")

@@ -18,8 +18,9 @@ from relay.local.emulator import PUBSUB, Emulator
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Schedule, Simulator, Site
-from relay.pubsub import topology
+from relay.pubsub import provisioning
 from relay.settings.commands import ToolSettings
+from relay.topology import Topology
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
 # OneStock's half hour of retries in half a minute; its clock goes right, so that its dates are those of now.
@@ -78,17 +79,13 @@ class LocalRun:
         emulator = parts.enter_context(Emulator.start(PUBSUB, port=self.emulator_port, output=folder / "emulator.log"))
         # The Pub/Sub client reads it from the environment of its process.
         os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
-        wanted = topology.Topology(
+        wanted = Topology(
             project="local-relay",
-            topic="onestock-events",
-            subscription="onestock-events-push",
-            dead_letter_topic="onestock-dead-letters",
-            dead_letter_subscription="onestock-dead-letters-pull",
             push_endpoint=f"http://127.0.0.1:{self.worker_port}/pubsub/push",
             min_backoff_seconds=1,
             max_backoff_seconds=5,
         )
-        topology.create(wanted)
+        provisioning.create(wanted)
         settings = {
             "GOOGLE_CLOUD_PROJECT": wanted.project,
             "PUBSUB_TOPIC": wanted.topic,

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from relay import topology
 from relay.settings.base import HostAndPort, PubSubSettings, ResourceName
 
 
@@ -9,20 +10,20 @@ class DoctorSettings(PubSubSettings):
     """Where the relay lives. The defaults are those of deploy/."""
 
     topic: ResourceName = Field(
-        default="onestock-events", alias="PUBSUB_TOPIC", description="The topic that the events are published to."
+        default=topology.DEFAULT_TOPIC, alias="PUBSUB_TOPIC", description="The topic that the events are published to."
     )
     subscription: ResourceName = Field(
-        default="onestock-events-push",
+        default=topology.DEFAULT_SUBSCRIPTION,
         alias="PUBSUB_SUBSCRIPTION",
         description="The subscription that pushes the events to the worker.",
     )
     dead_letter_topic: ResourceName = Field(
-        default="onestock-dead-letters",
+        default=topology.DEFAULT_DEAD_LETTER_TOPIC,
         alias="PUBSUB_DEAD_LETTER_TOPIC",
         description="The topic that rejected and unreadable events are copied to.",
     )
     dead_letter_subscription: ResourceName = Field(
-        default="onestock-dead-letters-pull",
+        default=topology.DEFAULT_DEAD_LETTER_SUBSCRIPTION,
         alias="PUBSUB_DEAD_LETTER_SUBSCRIPTION",
         description="The pull subscription that keeps the dead letters.",
     )

@@ -26,6 +26,7 @@ _ATTRIBUTE_NAMES = (
     "generation",
     "redrives",
     "rerun",
+    "only_handler",
     "synthetic",
 )
 

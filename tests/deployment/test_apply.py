@@ -13,8 +13,9 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 from deploy.installation import Installation
 from relay.local.services import ROOT
-from relay.pubsub import topology
+from relay.pubsub import provisioning
 from relay.stores.firestore import COLLECTION
+from relay.topology import Topology
 from tests.deployment.conftest import Deployer
 from tests.support.google_cloud import NUMBER, Call, GoogleCloud
 
@@ -95,7 +96,7 @@ def without_names(described_resource: dict[str, Any]) -> dict[str, Any]:
 
 def test_pubsub_is_as_in_the_local_run(applied: Applied, cloud: GoogleCloud) -> None:
     names = ("local-events", "local-push", "local-dead", "local-dead-pull")
-    wanted = topology.Topology(
+    wanted = Topology(
         project=cloud.project,
         topic=names[0],
         subscription=names[1],
@@ -103,7 +104,7 @@ def test_pubsub_is_as_in_the_local_run(applied: Applied, cloud: GoogleCloud) -> 
         dead_letter_subscription=names[3],
         push_endpoint=f"{WORKER}/pubsub/push",
     )
-    topology.create(wanted)
+    provisioning.create(wanted)
 
     local = described(cloud)
 

@@ -16,7 +16,8 @@ from relay.local.emulator import Emulator
 from relay.local.processes import Child
 from relay.local.services import ROOT
 from relay.local.simulator import send
-from relay.pubsub import topology
+from relay.pubsub import provisioning
+from relay.topology import Topology
 
 HASH_KEY = b"test-key-of-the-suite"
 
@@ -24,7 +25,7 @@ HASH_KEY = b"test-key-of-the-suite"
 class PubSub:
     """The emulator, and the topics of one test."""
 
-    def __init__(self, emulator: Emulator, wanted: topology.Topology) -> None:
+    def __init__(self, emulator: Emulator, wanted: Topology) -> None:
         self.emulator = emulator
         self.topology = wanted
 
@@ -42,7 +43,7 @@ class PubSub:
 def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[int, int] = (1, 2)) -> PubSub:
     """Make topics and subscriptions of their own, which push to 127.0.0.1."""
     unique = f"test-{uuid.uuid4().hex[:12]}"
-    wanted = topology.Topology(
+    wanted = Topology(
         project="test-relay",
         topic=f"{unique}-events",
         subscription=f"{unique}-push",
@@ -52,7 +53,7 @@ def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[i
         min_backoff_seconds=backoff_seconds[0],
         max_backoff_seconds=backoff_seconds[1],
     )
-    topology.create(wanted)
+    provisioning.create(wanted)
     return PubSub(emulator, wanted)
 
 

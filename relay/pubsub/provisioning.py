@@ -1,6 +1,4 @@
-"""The topics and subscriptions that the relay needs, made through the API. Making them twice changes nothing."""
-
-from dataclasses import dataclass
+"""Creates the declared topics and subscriptions through the API, for the local run and the tests."""
 
 from google.api_core.exceptions import AlreadyExists
 from google.protobuf.duration_pb2 import Duration
@@ -15,50 +13,20 @@ from google.pubsub_v1 import (
     Topic,
 )
 
+from relay.topology import (
+    DEAD_LETTER_ACK_DEADLINE_SECONDS,
+    DEAD_LETTER_TOPIC_RETENTION_SECONDS,
+    LEAST_DEAD_LETTER_RETENTION_SECONDS,
+    SUBSCRIPTION_RETENTION_SECONDS,
+    TOPIC_RETENTION_SECONDS,
+    Topology,
+)
+
 RPC_TIMEOUT_SECONDS = 10
-DEAD_LETTER_RETENTION_SECONDS = 7 * 86_400  # The emulator's maximum for a subscription.
-DEAD_LETTER_TOPIC_RETENTION_SECONDS = 31 * 86_400  # Pub/Sub's maximum: a seek brings back what nobody looked at.
-TOPIC_RETENTION_SECONDS = 7 * 86_400  # What a replay can reach back to.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
-    """The names (short) and limits (seconds) of one installation."""
-
-    project: str
-    topic: str
-    subscription: str
-    dead_letter_topic: str
-    dead_letter_subscription: str
-    push_endpoint: str
-    ack_deadline_seconds: int = 600
-    min_backoff_seconds: int = 10
-    max_backoff_seconds: int = 600
-    max_delivery_attempts: int = 100
-
-    @property
-    def topic_path(self) -> str:
-        """The full name of the topic that the receiver publishes to."""
-        return f"projects/{self.project}/topics/{self.topic}"
-
-    @property
-    def dead_letter_topic_path(self) -> str:
-        """The full name of the topic for what cannot be handled."""
-        return f"projects/{self.project}/topics/{self.dead_letter_topic}"
-
-    @property
-    def subscription_path(self) -> str:
-        """The full name of the push subscription."""
-        return f"projects/{self.project}/subscriptions/{self.subscription}"
-
-    @property
-    def dead_letter_subscription_path(self) -> str:
-        """The full name of the pull subscription that keeps the dead letters."""
-        return f"projects/{self.project}/subscriptions/{self.dead_letter_subscription}"
 
 
 def create(topology: Topology) -> None:
-    """Create what does not exist yet. Raises GoogleAPICallError if Pub/Sub does not answer."""
+    """Create what does not exist yet; change nothing that exists. Raises GoogleAPICallError if Pub/Sub refuses."""
     publisher, subscriber = PublisherClient(), SubscriberClient()
     retentions = {
         topology.topic_path: TOPIC_RETENTION_SECONDS,
@@ -83,6 +51,7 @@ def _push_subscription(topology: Topology) -> Subscription:
         topic=topology.topic_path,
         push_config=PushConfig(push_endpoint=topology.push_endpoint),
         ack_deadline_seconds=topology.ack_deadline_seconds,
+        message_retention_duration=Duration(seconds=SUBSCRIPTION_RETENTION_SECONDS),
         enable_message_ordering=True,
         expiration_policy=ExpirationPolicy(),  # Empty: never; the default removes it after 31 idle days.
         retry_policy=RetryPolicy(
@@ -100,7 +69,8 @@ def _dead_letter_subscription(topology: Topology) -> Subscription:
     return Subscription(
         name=topology.dead_letter_subscription_path,
         topic=topology.dead_letter_topic_path,
-        ack_deadline_seconds=60,
-        message_retention_duration=Duration(seconds=DEAD_LETTER_RETENTION_SECONDS),
+        ack_deadline_seconds=DEAD_LETTER_ACK_DEADLINE_SECONDS,
+        # The emulator refuses the declared retention.
+        message_retention_duration=Duration(seconds=LEAST_DEAD_LETTER_RETENTION_SECONDS),
         expiration_policy=ExpirationPolicy(),
     )
