@@ -20,8 +20,8 @@ import requests
 from relay.local.processes import Child, free_port
 from relay.local.services import ROOT
 from relay.local.simulator import send
+from tests.support.parts import HASH_KEY, PubSub, order_event
 from tests.support.waiting import wait_until
-from tests.system.conftest import HASH_KEY, PubSub, order_event
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 BASE = "docker.io/library/python:3.13-slim-bookworm"

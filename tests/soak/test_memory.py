@@ -10,10 +10,11 @@ import pytest
 
 from relay.local.emulator import Emulator
 from relay.local.processes import free_port
+from tests.support.parts import PubSub
 from tests.support.shop.ledger import Ledger
 from tests.support.storm import Kind, RunningService, Sent, Storm, frozen, orders
 from tests.support.waiting import wait_until
-from tests.system.conftest import PubSub, ledger, pubsub, settings, shop_settings, worker_port
+from tests.system.conftest import ledger, pubsub, settings, shop_settings, worker_port
 
 __all__ = ["ledger", "pubsub", "settings", "shop_settings", "worker_port"]
 

@@ -21,9 +21,9 @@ from relay.receiver.signature import sign
 from relay.settings.receiver import SignedString
 from tests.support.log_entries import Entry, entry_of
 from tests.support.outcomes.by_event_type import SLOW_SECONDS
+from tests.support.parts import HASH_KEY, PubSub, Service
 from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
 from tests.support.waiting import wait_until
-from tests.system.conftest import HASH_KEY, PubSub, Service
 
 PLANTED = str(ROOT / "tests" / "outcomes" / "planted")
 PROJECT = "test-relay"

@@ -17,7 +17,7 @@ from relay.local.emulator import Emulator
 from relay.local.processes import Child
 from relay.local.services import start_service
 from relay.local.simulator import send
-from tests.system.conftest import HASH_KEY, order_event
+from tests.support.parts import HASH_KEY, order_event
 
 SENDERS = 8
 PAUSE_SECONDS = 0.2

@@ -12,7 +12,8 @@ import requests
 
 from relay.receiver.signature import sign
 from relay.settings.receiver import SignedString
-from tests.system.conftest import HASH_KEY, OneStock, PubSub, Service, data_of, order_event, wait_until
+from tests.support.parts import HASH_KEY, OneStock, PubSub, Service, data_of, order_event
+from tests.support.waiting import wait_until
 
 HOSTILE_BODIES = {
     "not JSON": (b"this is not JSON", "not JSON"),

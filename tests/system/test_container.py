@@ -17,8 +17,8 @@ import requests
 
 from relay.local.processes import Child, free_port
 from relay.local.services import ROOT
+from tests.support.parts import OneStock, Service, order_event
 from tests.support.waiting import wait_until
-from tests.system.conftest import OneStock, Service, order_event
 
 LAST_STAGE = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2]
 START_SECONDS = 3

@@ -6,8 +6,9 @@ import json
 import pytest
 import requests
 
+from tests.support.parts import OneStock, PubSub, Service, Tool, data_of, order_event
 from tests.support.shop.ledger import Ledger
-from tests.system.conftest import OneStock, PubSub, Service, Tool, data_of, order_event, wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from relay.local.customer import CustomerSystem, Reply
+from tests.support.parts import OneStock, PubSub, Service, order_event
 from tests.support.serving import serving
-from tests.system.conftest import OneStock, PubSub, Service, order_event, wait_until
+from tests.support.waiting import wait_until
 
 SECRET = "whsec_" + base64.b64encode(os.urandom(32)).decode()
 ORDER = {

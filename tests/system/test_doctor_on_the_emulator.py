@@ -14,7 +14,7 @@ from relay.doctor.findings import Finding, Verdict
 from relay.local.emulator import Emulator
 from relay.local.processes import free_port
 from relay.settings.doctor import DoctorSettings
-from tests.system.conftest import PubSub, Service, Tool, new_pubsub
+from tests.support.parts import PubSub, Service, Tool, new_pubsub
 
 Spoil = Callable[["Emulated"], None]
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.system.conftest import OneStock, Service, order_event, wait_until
+from tests.support.parts import OneStock, Service, order_event
+from tests.support.waiting import wait_until
 
 ORDERS = 1_000
 EVENTS_OF_AN_ORDER = 10

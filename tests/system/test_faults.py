@@ -11,10 +11,10 @@ import pytest
 
 from relay.local.emulator import Emulator
 from relay.local.processes import free_port
+from tests.support.parts import PubSub, Tool
 from tests.support.shop.ledger import Ledger
 from tests.support.storm import Kind, RunningService, Storm, frozen, orders
 from tests.support.waiting import wait_until
-from tests.system.conftest import PubSub, Tool
 
 ORDERS = 2_000
 EVENTS_OF_AN_ORDER = 10

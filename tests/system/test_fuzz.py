@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from relay.receiver.signature import sign
 from relay.settings.receiver import SignedString
+from tests.support.parts import HASH_KEY, OneStock, Service, order_event
 from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
 from tests.support.wire import connections, request
-from tests.system.conftest import HASH_KEY, OneStock, Service, order_event
 
 EXAMPLES = 1_000
 REQUESTS_OF_AN_EXAMPLE = 100

@@ -13,8 +13,8 @@ import requests
 from relay.local.processes import free_port
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Simulator, Status
+from tests.support.parts import Service, Tool
 from tests.support.waiting import wait_until
-from tests.system.conftest import Service, Tool
 
 EVENT_TYPES = ("order_state_changed", "parcel_state_changed")
 HOP_BY_HOP = {"host", "connection", "content-length"}

@@ -14,7 +14,8 @@ from relay.local.customer import CustomerSystem
 from relay.local.services import start_service
 from relay.local.simulator import Simulator, Status
 from relay.worker.app import WATCHDOG_PATH
-from tests.system.conftest import HASH_KEY, Service, Tool, wait_until
+from tests.support.parts import HASH_KEY, Service, Tool
+from tests.support.waiting import wait_until
 
 OUTAGE_SECONDS = 40 * 60
 REAL_SECONDS_IN_A_SIMULATED_ONE = 1 / 240

@@ -18,8 +18,8 @@ from relay.pubsub.publish_rpc import METHOD
 from relay.local.processes import free_port
 from relay.local.services import start_service
 from tests.support.grpc_server import Certificate, serving
+from tests.support.parts import HASH_KEY, OneStock, Service
 from tests.support.serving import Reply, Request, serving_requests
-from tests.system.conftest import HASH_KEY, OneStock, Service
 
 WEBHOOKS = 200
 

@@ -11,7 +11,8 @@ import pytest
 from relay.local.processes import Child
 from relay.local.services import ROOT
 from relay.local.simulator import Simulator
-from tests.system.conftest import Service, Tool, wait_until
+from tests.support.parts import Service, Tool
+from tests.support.waiting import wait_until
 
 ORDERS = 120
 A_MINUTE = 60

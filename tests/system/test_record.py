@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.system.conftest import HASH_KEY, OneStock, Tool, order_event
+from tests.support.parts import HASH_KEY, OneStock, Tool, order_event
 
 BODY = order_event("ORD-1")
 

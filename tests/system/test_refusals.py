@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.system.conftest import OneStock, Service
+from tests.support.parts import OneStock, Service
 
 A_SIGNATURE_LIKE_HEADER = st.one_of(
     st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=200),

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+from tests.support.parts import OneStock, PubSub, Service, Tool, order_event
 from tests.support.seek import PubSubWithSeek
 from tests.support.shop.ledger import Ledger
-from tests.system.conftest import OneStock, PubSub, Service, Tool, order_event, wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

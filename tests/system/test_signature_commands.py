@@ -5,7 +5,7 @@ import json
 import pytest
 
 from relay.receiver.signature import HEADER
-from tests.system.conftest import HASH_KEY, Service, Tool
+from tests.support.parts import HASH_KEY, Service, Tool
 
 
 @pytest.fixture

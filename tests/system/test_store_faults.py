@@ -13,9 +13,10 @@ import requests
 from relay.local.emulator import FIRESTORE, Emulator
 from relay.local.processes import free_port
 from relay.local.services import start_service
+from tests.support.parts import OneStock, Service, order_event
 from tests.support.shop.ledger import Ledger
 from tests.support.storm import frozen
-from tests.system.conftest import OneStock, Service, order_event, wait_until
+from tests.support.waiting import wait_until
 
 RACES = 1_000
 

@@ -8,7 +8,8 @@ from google.cloud.logging import Client
 from relay.cli.trace import from_cloud_logging
 from relay.investigation.history import Verdict, histories
 from tests.support.cloud_logging import CloudLogging
-from tests.system.conftest import OneStock, Service, Tool, order_event, wait_until
+from tests.support.parts import OneStock, Service, Tool, order_event
+from tests.support.waiting import wait_until
 
 
 def test_the_services_own_lines_tell_an_events_whole_way(onestock: OneStock, worker: Service, tool: Tool) -> None:

@@ -8,7 +8,7 @@ import requests
 
 from relay.local.services import start_service
 from relay.local.simulator import Simulator, Status
-from tests.system.conftest import Service
+from tests.support.parts import Service
 
 OURS = "https://receiver.example/webhooks/onestock"
 

@@ -13,8 +13,8 @@ from relay.worker.dispatch import Outcome as DeliveryOutcome
 from tests.deployment.test_monitoring import ALERTS, DASHBOARD, METRICS, REFUSED_PUSHES
 from tests.support.log_entries import Entry
 from tests.support.log_filter import compiled, values_at
+from tests.support.parts import new_pubsub
 from tests.support.said import ORDER, Said, everything
-from tests.system.conftest import new_pubsub
 
 WEBHOOKS = {f"webhook {outcome}" for outcome in {*WebhookOutcome, "unexpected"}}
 DELIVERIES = {f"delivery {outcome}" for outcome in {*DeliveryOutcome, *REFUSED_PUSHES, "unexpected"}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.local.simulator import ApiOptions, Simulator, Status
-from tests.system.conftest import Tool
+from tests.support.parts import Tool
 
 OURS = "https://receiver.example/webhooks/onestock"
 KEYS = "test-new-key,test-old-key"
