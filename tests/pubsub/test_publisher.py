@@ -70,7 +70,7 @@ def test_what_cannot_pass_fails_at_once_and_says_why(
 ) -> None:
     server.behaviours = [refusing(grpc.StatusCode[name], "invented reason")]
 
-    with pytest.raises(PublishError, match="refused to store the event: .*invented reason"):
+    with pytest.raises(PublishError, match=r"refused to store the event: .*invented reason"):
         publisher.publish(MESSAGE, budget_seconds=5)
     assert len(server.calls) == 1
 
