@@ -102,7 +102,10 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
     if len(body) > max_bytes:
         raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are allowed (MAX_BODY_BYTES)")
     # Where a `before_request` of the customer's has read the body, the stream is at its end, and werkzeug has kept it.
-    return bytes(body) or request.get_data(cache=False)
+    whole = bytes(body) or request.get_data(cache=False)
+    if length is not None and len(whole) < length:
+        raise BodyIncomplete(f"the sender hung up after {len(whole)} of {length} bytes")
+    return whole
 
 
 def _answer(decision: Decision) -> ResponseReturnValue:

@@ -65,9 +65,10 @@ def post(app: Flask, body: bytes = b"{}", path: str = PATH, **options: Any) -> T
 
 
 def post_stream(app: Flask, stream: Any, length: int | None) -> TestResponse:
-    """Post as gunicorn hands over a request: in chunks there is no length, and the stream ends where the body ends."""
-    framing = {"wsgi.input_terminated": True} if length is None else {"CONTENT_LENGTH": str(length)}
-    return app.test_client().post(PATH, environ_overrides={"wsgi.input": stream, **framing})
+    """Post as gunicorn hands over a request: its stream ends where the body ends. A body in chunks has no length."""
+    framing = {"CONTENT_LENGTH": str(length)} if length is not None else {}
+    overrides = {"wsgi.input": stream, "wsgi.input_terminated": True, **framing}
+    return app.test_client().post(PATH, environ_overrides=overrides)
 
 
 def post_in_chunks(app: Flask, body: bytes) -> TestResponse:
