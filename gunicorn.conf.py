@@ -6,12 +6,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from relay.settings.start import stop_unless_valid
+from relay.settings.start import settings_or_stop
 
 IS_RECEIVER = "main:receiver()" in sys.argv
 
 # Before gunicorn starts anything, so that a wrong setting is one line on stderr and nothing else.
-stop_unless_valid("receiver" if IS_RECEIVER else "worker", os.environ)
+settings = settings_or_stop("receiver" if IS_RECEIVER else "worker", os.environ)
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}"
 
@@ -20,10 +20,10 @@ bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080'
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
 # A thread answers one request at a time and waits for Pub/Sub, or for a handler, meanwhile. The receiver has more
-# threads than webhooks that may be under way (MAX_WAITING_PUBLISHES), the worker more than Cloud Run sends it at once,
-# so that one is left for /health and for refusing what is too much.
+# threads than webhooks that may be under way (MAX_WAITING_PUBLISHES), the worker more than Cloud Run sends it at once:
+# the others answer /health and refuse what is too much.
 worker_class = "gthread"
-threads = int(os.environ.get("RECEIVER_THREADS", "96") if IS_RECEIVER else os.environ.get("WORKER_THREADS", "24"))
+threads = settings.threads
 worker_connections = 1_000
 
 # Cloud Run stops the container 10 s after SIGTERM; a worker process needs about one second of that to end.

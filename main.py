@@ -34,6 +34,8 @@ def _stopping_on_misconfiguration(factory: "Callable[[], Flask]") -> "Callable[[
 @_stopping_on_misconfiguration
 def receiver() -> "Flask":
     """Make the WSGI app that OneStock calls."""
+    import time
+
     from relay import logs
     from relay.pubsub import publisher
     from relay.receiver.acceptance import announce_recording
@@ -42,7 +44,7 @@ def receiver() -> "Flask":
 
     settings = ReceiverSettings.from_environ(os.environ)
     logs.configure(project=settings.project, service="receiver")
-    announce_recording(settings)
+    announce_recording(settings, now=time.time())
     return create_app(settings, publisher=publisher.connected(settings.topic_path, settings))
 
 

@@ -8,6 +8,8 @@ import base64
 import copy
 import json
 import logging
+import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +25,16 @@ from relay.settings.base import LogContent
 from relay.tracing import Trace
 
 MAX_LINE_BYTES = 240_000  # Cloud Logging refuses entries over 256 KiB.
-MAX_CONTENT_BYTES = 150_000  # Of a body in a line: base64 and escapes take the rest.
+MAX_CONTENT_BYTES = 150_000  # Of a body in a line: in base64 these take 200,000.
 MAX_UNVERIFIED_CONTENT_BYTES = 8_000  # Anybody can send these: enough for a real event, not for flooding the log.
+MAX_ESCAPED_BYTES = 200_000  # Of a body as JSON text, where each quote takes two bytes and a control character six.
 
-MAX_SHORT_FIELD = 1_000  # Characters; of what a line keeps that had to be shortened.
+# What a line keeps that had to be shortened: of its text, of one field, and of all fields together.
+MAX_SHORT_TEXT = 30_000
+MAX_SHORT_FIELD = 2_000
+MAX_SHORT_FIELDS = 20_000
+MAX_DEPTH = 8
+MAX_LABEL = 1_100  # Characters: enough for the longest ordering key.
 
 LABELS = "logging.googleapis.com/labels"
 
@@ -34,6 +42,8 @@ _MASK = "***"
 # Left readable in a redacted log: ids and states, by which a person on call finds an order. Any other value may be
 # about a person. Names that end in _id are ids, too.
 _OPEN_FIELDS = frozenset({"id", "date", "topic", "state", "old_state", "new_state", "quantity", "sales_channel"})
+# A key that is no plain name may be data: an e-mail address, or what a person typed.
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +75,15 @@ def write(
     context: LogContext,
     fields: Mapping[str, Any],
     http_request: Mapping[str, Any],
+    fault: Exception | None = None,
 ) -> None:
-    """Write a canonical line with the labels and the trace of `context`. `severity` is one of logging's levels."""
+    """Write a canonical line with the labels and the trace of `context`, and the traceback of `fault`.
+
+    `severity` is one of logging's levels.
+    """
     with logging_as(context):
         extra = {"json_fields": dict(fields), "http_request": dict(http_request)}
-        logger.log(severity, "%s", text, extra=extra, stacklevel=2)
+        logger.log(severity, "%s", text, extra=extra, exc_info=fault, stacklevel=2)
 
 
 def configure(*, project: str, service: str, stream: TextIO = sys.stdout) -> None:
@@ -94,46 +108,63 @@ def content_fields(body: bytes, mode: LogContent, *, verified: bool) -> dict[str
     """Return the log fields that hold a webhook's body, bounded so that Cloud Logging takes the line.
 
     `content` is the text, or `content_base64` what is not UTF-8; `content_truncated` says that there was more.
-    Redacted content keeps ids and states and masks every other value.
+    Redacted content keeps field names, ids and states, and masks every other value.
     """
     if mode is LogContent.OFF:
         return {}
-    if mode is LogContent.REDACTED:
-        return {"content": _redacted(body)}
     limit = MAX_CONTENT_BYTES if verified else MAX_UNVERIFIED_CONTENT_BYTES
+    if mode is LogContent.REDACTED:
+        return {"content": _redacted(body, limit)}
     shown, truncated = body[:limit], {"content_truncated": True} if len(body) > limit else {}
     try:
         text = shown.decode()
+        if len(to_json(text)) <= MAX_ESCAPED_BYTES:
+            return {"content": text, **truncated}
     except UnicodeDecodeError:
-        return {"content_base64": base64.b64encode(shown).decode(), **truncated}
-    # Control characters grow sixfold in JSON: such a body is shorter in base64.
-    if len(to_json(text)) > 2 * len(shown) + 100:
-        return {"content_base64": base64.b64encode(shown).decode(), **truncated}
-    return {"content": text, **truncated}
+        pass
+    return {"content_base64": base64.b64encode(shown).decode(), **truncated}
 
 
-def _redacted(body: bytes) -> Any:
-    if len(body) > MAX_CONTENT_BYTES:
+def _redacted(body: bytes, limit: int) -> Any:
+    if len(body) > limit:
         return f"{len(body)} bytes"
     try:
-        return _masked(from_json(body, allow_inf_nan=False), name="")
+        redacted = _masked(from_json(body, allow_inf_nan=False), name="")
     except ValueError:
         return f"{len(body)} bytes that are not JSON"
+    # A mask is longer than a digit: a body of many small values grows.
+    return redacted if len(to_json(redacted)) <= MAX_ESCAPED_BYTES else f"{len(body)} bytes"
 
 
 def _masked(value: Any, *, name: str) -> Any:
     if isinstance(value, dict):
-        return {key: _masked(item, name=key) for key, item in value.items()}
+        return {key if _FIELD_NAME.fullmatch(key) else _MASK: _masked(item, name=key) for key, item in value.items()}
     if isinstance(value, list):
         return [_masked(item, name=name) for item in value]
     return value if name in _OPEN_FIELDS or name.endswith("_id") else _MASK
 
 
 class _AnyValueEncoder(json.JSONEncoder):
-    """Writes the text of a value that JSON has no form for. The library's default loses the whole line."""
+    """Writes any value: the text of one that JSON has no form for. The library's default loses the whole line."""
 
-    def default(self, o: Any) -> Any:
-        return str(o)
+    def encode(self, o: Any) -> str:
+        try:
+            return json.dumps(o, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return json.dumps(_plain(o, depth=0), ensure_ascii=False)
+
+
+def _plain(value: Any, *, depth: int) -> Any:
+    """Return `value` made of what JSON knows. A value that holds itself ends at a depth, with its type's name."""
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if depth == MAX_DEPTH:
+        return type(value).__name__
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, depth=depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, depth=depth + 1) for item in value]
+    return str(value)
 
 
 class CloudHandler(StructuredLogHandler):
@@ -153,8 +184,11 @@ class CloudHandler(StructuredLogHandler):
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
         """Add the event's labels and trace before the library adds the request's."""
         context = _context.get()
+        own_labels: dict[str, Any] = getattr(record, "labels", {})
+        labels = {**(context.labels if context else {}), **own_labels}
+        # Cloud Logging refuses a line with a label that is no text.
+        record.labels = {str(name): str(value)[:MAX_LABEL] for name, value in labels.items()}
         if context is not None:
-            record.labels = {**context.labels, **getattr(record, "labels", {})}
             record.trace = f"projects/{self.project_id}/traces/{context.trace.trace_id}"
             record.span_id = context.trace.span_id
             record.trace_sampled = context.trace.sampled
@@ -175,13 +209,22 @@ class CloudHandler(StructuredLogHandler):
 
 
 def _shortened(record: logging.LogRecord) -> logging.LogRecord:
-    """Return the record with a text that fits into a line, and its short fields only."""
-    shortened = copy.copy(record)
-    shortened.msg, shortened.args = f"{logging.Formatter().format(record)[: MAX_LINE_BYTES // 8]} [cut]", ()
+    """Return the record with a text that fits into a line, and as many of its short fields as fit beside it."""
+    shortened: Any = copy.copy(record)
+    shortened.msg, shortened.args = f"{logging.Formatter().format(record)[:MAX_SHORT_TEXT]} [cut]", ()
     shortened.exc_info = shortened.exc_text = shortened.stack_info = None
-    fields: dict[str, Any] = getattr(record, "json_fields", {})
-    shortened.json_fields = {name: value for name, value in fields.items() if len(str(value)) <= MAX_SHORT_FIELD}
-    return shortened
+    shortened.json_fields = _fitting(getattr(record, "json_fields", {}))
+    return shortened  # type: ignore[no-any-return] # LogRecord declares no json_fields
+
+
+def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:
+    kept, size = {}, 0
+    for name, value in fields.items():
+        field_size = len(str(name)) + len(_AnyValueEncoder().encode(value))
+        if field_size <= MAX_SHORT_FIELD and size + field_size <= MAX_SHORT_FIELDS:
+            kept[name] = value
+            size += field_size
+    return kept
 
 
 class _TerminalFormatter(logging.Formatter):

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,14 @@ from relay.errors import ConfigurationError
 
 STOP_SECONDS = 12  # gunicorn's graceful time-out is 8 s.
 _POLL_SECONDS = 0.05
+
+# A program inherits which signals are ignored: a background job of a script ignores SIGINT, Python itself SIGPIPE.
+_EXEC_WITH_DEFAULT_SIGNALS = """
+import os, signal, sys
+for name in ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGXFSZ"):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 def free_port() -> int:
@@ -35,6 +44,11 @@ def is_taken(port: int) -> bool:
     return False
 
 
+def with_default_signals(command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` in its own place, with no signal ignored."""
+    return [sys.executable, "-I", "-S", "-c", _EXEC_WITH_DEFAULT_SIGNALS, *command]
+
+
 class Child:
     """A process in a group of its own, so that Ctrl-C reaches only us and we decide in which order things end."""
 
@@ -44,7 +58,7 @@ class Child:
         self.output = output
         with output.open("wb") as sink:
             self._process = subprocess.Popen(
-                command,
+                with_default_signals(command),
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

@@ -1,8 +1,7 @@
 """Publishing to one topic: one Publish RPC of Google's generated client for each message, in the caller's thread.
 
 The batching client of google.cloud.pubsub waits for a batch timer, and after some errors never resolves its future. The
-generated client does one RPC and obeys its deadline, which covers resolving the name, the access token, connecting and
-the answer.
+generated client does one RPC and obeys its deadline, which covers resolving the name, connecting and the answer.
 """
 
 import logging
@@ -14,22 +13,22 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import google.auth
-import google.auth.transport.requests
 import grpc
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.credentials import Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError
 from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from relay.errors import ConfigurationError, PublishError
 from relay.message import Message
+from relay.pubsub.access_token import AccessToken, Headers, text_of
 from relay.settings.base import PubSubSettings
 
 ATTEMPT_SECONDS = 3.0  # A publish takes 15 ms and more; three attempts fit into the budget of a webhook.
 SILENT_ATTEMPTS = 2  # In a row; one alone may be a slow answer.
-START_SECONDS = 5.0
+START_SECONDS = 5.0  # Cloud Run sends no request meanwhile.
 
 # The codes on which Google's own configuration of "Publish" tries again, and a token that was refused.
 TRANSIENT = (
@@ -70,29 +69,39 @@ class _Connection:
 
     channel: grpc.Channel
     client: PublisherClient
+    answered_at: float
+    """When the last answer came, or the channel was opened; on the monotonic clock, in seconds."""
     attempts_under_way: int = 0
     silent_attempts: int = 0
     is_replaced: bool = False
 
     @classmethod
     def on(cls, channel: grpc.Channel) -> Self:
-        return cls(channel, PublisherClient(transport=PublisherGrpcTransport(channel=channel)))
+        client = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        return cls(channel, client, answered_at=time.monotonic())
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether several attempts in a row had no answer, for as long as one attempt may take."""
+        return self.silent_attempts >= SILENT_ATTEMPTS and time.monotonic() - self.answered_at >= 0.9 * ATTEMPT_SECONDS
 
 
 class PubSubPublisher:
     """Implements `Publisher` for one topic; safe for any number of threads.
 
     A connection can stay open, confirm TCP and never answer again, while new connections work. So a channel on which
-    several attempts in a row had no answer is replaced. Attempts under way on the old channel end by their own deadline.
+    several attempts in a row had no answer is replaced. An attempt under way on the old one ends by its own deadline.
     """
 
-    def __init__(self, topic_path: str, open_channel: Callable[[], grpc.Channel]) -> None:
+    def __init__(
+        self, topic_path: str, open_channel: Callable[[], grpc.Channel], *, token: AccessToken | None = None
+    ) -> None:
         """`topic_path` is `projects/PROJECT/topics/TOPIC`; `open_channel` returns a new channel at each call."""
         self._topic_path = topic_path
         self._open_channel = open_channel
+        self._token = token
         self._lock = threading.Lock()
         self._connection = _Connection.on(open_channel())
-        self._replaced_at = float("-inf")
 
     def publish(self, message: Message, *, budget_seconds: float) -> str:
         """See `Publisher.publish`. Transient failures are tried again while the budget lasts."""
@@ -101,14 +110,32 @@ class PubSubPublisher:
         try:
             return retry(self._attempt)(self._request(message), deadline)
         except exceptions.RetryError as error:
-            cause = _text_of(error.cause or error)
+            cause = text_of(error.cause or error)
             raise PublishError(f"Pub/Sub did not confirm within {budget_seconds:g} s: {cause}") from error
         except exceptions.GoogleAPICallError as error:
-            raise PublishError(f"Pub/Sub refused to store the event: {_text_of(error)}") from error
+            raise PublishError(f"Pub/Sub refused to store the event: {text_of(error)}") from error
 
-    def wait_until_connected(self, within_seconds: float) -> None:
-        """Connect. Raises grpc.FutureTimeoutError if there is no connection within that time."""
-        grpc.channel_ready_future(self._connection.channel).result(timeout=within_seconds)
+    def prepare(self, *, within_seconds: float) -> None:
+        """Get a token and connect; say so in the log if that is not done within that time.
+
+        Raises ConfigurationError if the environment holds no credentials.
+        """
+        deadline = time.monotonic() + within_seconds
+        ready = grpc.channel_ready_future(self._connection.channel)
+        try:
+            self._authorization(within_seconds=within_seconds)
+            ready.result(timeout=max(0.0, deadline - time.monotonic()))
+        except exceptions.ServiceUnavailable as error:
+            if self._token and isinstance(self._token.failure, DefaultCredentialsError):
+                raise ConfigurationError(
+                    "No Google Cloud credentials found. On a laptop run `gcloud auth application-default login`, or "
+                    f"set PUBSUB_EMULATOR_HOST to use an emulator ({text_of(self._token.failure)})"
+                ) from error
+            logger.warning("Nothing can be published yet: %s", error.message)
+        except grpc.FutureTimeoutError:
+            logger.warning("Nothing can be published yet: no connection to Pub/Sub within %g s", within_seconds)
+        finally:
+            ready.cancel()  # Else a thread of grpcio goes on watching the channel.
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,16 +150,24 @@ class PubSubPublisher:
         request: PublishRequest = PublishRequest.wrap(pb)
         return request
 
+    def _authorization(self, *, within_seconds: float) -> Headers:
+        return self._token.headers(within_seconds=within_seconds) if self._token else ()
+
     def _attempt(self, request: PublishRequest, deadline: float) -> str:
+        headers = self._authorization(within_seconds=deadline - time.monotonic())
         timeout_seconds = max(0.001, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
         with self._leased() as connection:
             try:
-                response = connection.client.publish(request=request, retry=None, timeout=timeout_seconds)
+                response = connection.client.publish(
+                    request=request, retry=None, timeout=timeout_seconds, metadata=headers
+                )
             except exceptions.DeadlineExceeded:
                 self._note_silence(connection)
                 raise
-            except exceptions.GoogleAPICallError:
+            except exceptions.GoogleAPICallError as error:
                 self._note_answer(connection)
+                if self._token and isinstance(error, exceptions.Unauthenticated):
+                    self._token.renew_unless_changed(headers)
                 raise
             self._note_answer(connection)
         message_id: str = response.message_ids[0]
@@ -156,20 +191,15 @@ class PubSubPublisher:
     def _note_answer(self, connection: _Connection) -> None:
         with self._lock:
             connection.silent_attempts = 0
+            connection.answered_at = time.monotonic()
 
     def _note_silence(self, connection: _Connection) -> None:
-        """Count an attempt without an answer, and replace the connection if it is silent.
-
-        A Pub/Sub that answers nobody gets one new connection each `ATTEMPT_SECONDS` at most.
-        """
+        """Count an attempt without an answer, and replace the connection if it is silent."""
         with self._lock:
             connection.silent_attempts += 1
-            now = time.monotonic()
-            is_silent = connection.silent_attempts >= SILENT_ATTEMPTS
-            if not is_silent or connection.is_replaced or now - self._replaced_at < ATTEMPT_SECONDS:
+            if not connection.is_silent or connection.is_replaced:
                 return
             connection.is_replaced = True
-            self._replaced_at = now
             self._connection = _Connection.on(self._open_channel())
         logger.warning("Pub/Sub gave no answer to %d attempts in a row; connecting anew", connection.silent_attempts)
 
@@ -177,18 +207,15 @@ class PubSubPublisher:
 def connected(topic_path: str, settings: PubSubSettings) -> PubSubPublisher:
     """Return a publisher with a connection and an access token. Call it after the fork, once for each process.
 
-    If Pub/Sub cannot be reached yet, the log says so and the first publish connects.
+    If Pub/Sub or the token server cannot be reached yet, the log says so and the first publish tries again.
     Raises ConfigurationError where Google Cloud is meant and the environment holds no credentials.
     """
     if settings.emulator_host:
-        open_channel = _channels_to_emulator(settings.emulator_host)
+        publisher = PubSubPublisher(topic_path, _channels_to_emulator(settings.emulator_host))
     else:
-        open_channel = _channels_to_google(settings.endpoint or PublisherGrpcTransport.DEFAULT_HOST)
-    publisher = PubSubPublisher(topic_path, open_channel)
-    try:
-        publisher.wait_until_connected(START_SECONDS)
-    except grpc.FutureTimeoutError:
-        logger.warning("Pub/Sub cannot be reached yet: no connection within %g s", START_SECONDS)
+        host = settings.endpoint or f"{PublisherGrpcTransport.DEFAULT_HOST}:443"
+        publisher = PubSubPublisher(topic_path, _channels_to_google(host), token=AccessToken(_credentials))
+    publisher.prepare(within_seconds=START_SECONDS)
     return publisher
 
 
@@ -197,26 +224,9 @@ def _channels_to_emulator(host: str) -> Callable[[], grpc.Channel]:
 
 
 def _channels_to_google(host: str) -> Callable[[], grpc.Channel]:
-    credentials = _credentials()
-    return lambda: PublisherGrpcTransport.create_channel(host, credentials=credentials, options=CHANNEL_OPTIONS)
+    return lambda: grpc.secure_channel(host, grpc.ssl_channel_credentials(), options=CHANNEL_OPTIONS)
 
 
 def _credentials() -> Credentials:
-    """Return the environment's credentials with an access token. While it is valid, it is renewed in the background."""
-    try:
-        credentials, _ = google.auth.default(scopes=PublisherGrpcTransport.AUTH_SCOPES)
-    except DefaultCredentialsError as error:
-        raise ConfigurationError(
-            "No Google Cloud credentials found. On a laptop run `gcloud auth application-default login`, or set "
-            f"PUBSUB_EMULATOR_HOST to use an emulator ({_text_of(error)})"
-        ) from error
-    credentials.with_non_blocking_refresh()
-    try:
-        credentials.refresh(google.auth.transport.requests.Request())
-    except GoogleAuthError as error:
-        logger.warning("There is no access token for Pub/Sub yet: %s", _text_of(error))
+    credentials, _ = google.auth.default(scopes=PublisherGrpcTransport.AUTH_SCOPES)
     return credentials
-
-
-def _text_of(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".replace("\n", " ")

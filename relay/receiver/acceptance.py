@@ -36,6 +36,7 @@ class Ending(StrEnum):
     NOT_PUBLISHED = "not_published"
     OVERLOADED = "overloaded"
     BROKEN_OFF = "broken_off"
+    UNEXPECTED = "unexpected"
 
     @property
     def status(self) -> HTTPStatus:
@@ -47,7 +48,7 @@ class Ending(StrEnum):
                 return HTTPStatus.UNAUTHORIZED
             case Ending.TOO_LARGE:
                 return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            case Ending.NOT_PUBLISHED | Ending.OVERLOADED:
+            case Ending.NOT_PUBLISHED | Ending.OVERLOADED | Ending.UNEXPECTED:
                 return HTTPStatus.SERVICE_UNAVAILABLE
             case Ending.BROKEN_OFF:
                 return HTTPStatus.BAD_REQUEST
@@ -55,7 +56,7 @@ class Ending(StrEnum):
                 assert_never(self)
 
 
-_SEVERITY = {Ending.PUBLISHED: logging.INFO, Ending.NOT_PUBLISHED: logging.ERROR, Ending.OVERLOADED: logging.ERROR}
+_ERRORS = frozenset({Ending.NOT_PUBLISHED, Ending.OVERLOADED, Ending.UNEXPECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,10 @@ class Webhook:
 class Decision:
     """What became of a webhook; the log line and the answer are written from it."""
 
-    ending: Ending = Ending.NOT_PUBLISHED
+    ending: Ending = Ending.UNEXPECTED
     reason: str | None = None
+    fault: Exception | None = None
+    """What nobody foresaw; its traceback is logged."""
     body: bytes = b""
     is_verified: bool = False
     message: Message | None = None
@@ -115,6 +118,8 @@ class Acceptance:
             decision.ending, decision.reason = Ending.NOT_PUBLISHED, str(error)
         except BodyIncomplete as error:
             decision.ending, decision.reason = Ending.BROKEN_OFF, str(error)
+        except Exception as error:  # noqa: BLE001 - OneStock sends the webhook again, and the line has its content
+            decision.ending, decision.fault = Ending.UNEXPECTED, error
         self._write_line(webhook, decision)
         return decision
 
@@ -193,32 +198,36 @@ class Acceptance:
                 "status": int(ending.status),
                 "latency": f"{latency_seconds:.6f}s",
             },
+            fault=decision.fault,
         )
 
     def _content_fields(self, decision: Decision) -> dict[str, Any]:
         if self._settings.signature is SignatureMode.RECORD and self._seconds_of_recording_left() > 0:
-            # `signature diagnose` needs the whole body, of webhooks whose signature nobody can check yet.
+            # `relay signature diagnose` needs the whole body of webhooks whose signature nobody can check yet.
             return logs.content_fields(decision.body, LogContent.FULL, verified=True)
         return logs.content_fields(decision.body, self._settings.log_content, verified=decision.is_verified)
 
     def _severity_of(self, decision: Decision) -> int:
         if decision.ending is not Ending.PUBLISHED:
-            return _SEVERITY.get(decision.ending, logging.WARNING)
+            return logging.ERROR if decision.ending in _ERRORS else logging.WARNING
         if decision.is_verified:
             return logging.INFO
         # On the last day an error: what is accepted now is refused from then on.
         return logging.ERROR if self._seconds_of_recording_left() < LAST_DAY_SECONDS else logging.WARNING
 
 
-def announce_recording(settings: ReceiverSettings) -> None:
-    """Say in the log, when the receiver starts, that webhooks are recorded with their whole content, and until when."""
+def announce_recording(settings: ReceiverSettings, *, now: float) -> None:
+    """Say in the log that webhooks are recorded with their content, and until when. `now` is in Unix seconds."""
     if settings.signature is not SignatureMode.RECORD:
         return
-    until = settings.record_until.astimezone(UTC).isoformat() if settings.record_until else "it is set to required"
+    until = settings.record_until
+    if until is not None and until.timestamp() <= now:
+        logger.warning("ONESTOCK_RECORD_UNTIL has passed: ONESTOCK_SIGNATURE=record acts as required; set it to that")
+        return
     logger.warning(
-        "ONESTOCK_SIGNATURE=record until %s: webhooks are accepted whatever their signature is, and each line holds "
-        "the header %s and the whole body, whatever LOG_CONTENT says",
-        until,
+        "ONESTOCK_SIGNATURE=record until %s: webhooks are accepted whatever their signature is. Whatever LOG_CONTENT "
+        "says, each webhook's line holds its body, and the header %s if the signature is wrong",
+        until.astimezone(UTC).isoformat() if until else "you set it to required",
         signature.HEADER,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Request, Response, abort, jsonify, request
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from relay.errors import BodyIncomplete, BodyTooLarge
@@ -31,6 +32,7 @@ _ERRORS = {
     Ending.NOT_PUBLISHED: "not stored, send it again",
     Ending.OVERLOADED: "too much at once, send it again",
     Ending.BROKEN_OFF: "body incomplete",
+    Ending.UNEXPECTED: "not stored, send it again",
 }
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 def create_app(settings: ReceiverSettings, *, publisher: Publisher, now: Callable[[], float] = time.time) -> Flask:
     """Return the receiver. `now` gives Unix seconds, for the signature's age."""
     app = Flask("relay.receiver")
-    # One byte more than allowed: werkzeug ends a chunked body there without an error, and the view must notice.
+    # One byte more than allowed, so that the view sees a chunked body that is too large and writes its line.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
@@ -79,7 +81,7 @@ def _webhook_of(request: Request, event_type: str | None) -> Webhook:
 def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
     """Return the whole body, counted in `place` before it is read.
 
-    Raises BodyTooLarge, BodyIncomplete if the sender hangs up before its end, and Overloaded.
+    Raises BodyTooLarge, BodyIncomplete if the sender hangs up before its end or sends malformed chunks, and Overloaded.
     """
     place.enter()
     length = request.content_length
@@ -94,12 +96,16 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
                 place.add(len(piece))
             body += piece
     except ClientDisconnected as error:
-        raise BodyIncomplete("the sender hung up in the middle of the body") from error
+        raise BodyIncomplete(f"the sender hung up after {len(body)} bytes of the body") from error
+    except ParseException as error:
+        raise BodyIncomplete(f"the chunks of the body are malformed: {error}") from error
     if len(body) > max_bytes:
         raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are allowed (MAX_BODY_BYTES)")
-    if length is not None and len(body) < length:
-        raise BodyIncomplete(f"the sender hung up after {len(body)} of {length} bytes")
-    return bytes(body)
+    # Where a `before_request` of the customer's has read the body, the stream is at its end, and werkzeug has kept it.
+    whole = bytes(body) or request.get_data(cache=False)
+    if length is not None and len(whole) < length:
+        raise BodyIncomplete(f"the sender hung up after {len(whole)} of {length} bytes")
+    return whole
 
 
 def _answer(decision: Decision) -> ResponseReturnValue:
@@ -126,7 +132,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _unexpected_error(error: Exception) -> ResponseReturnValue:
-    """Answer 503, so that OneStock sends the webhook again, and log the traceback."""
-    fields = {"line": "webhook", "outcome": "unexpected", "status": int(HTTPStatus.SERVICE_UNAVAILABLE)}
+    """Answer 503, so that OneStock sends the webhook again. It comes from a `before_request`, or from the logging."""
+    ending = Ending.UNEXPECTED
+    fields = {"line": "webhook", "outcome": ending, "status": int(ending.status)}
     logger.error("Unexpected error in %s; answered 503", request.path, exc_info=error, extra={"json_fields": fields})
-    return _reply({"error": _ERRORS[Ending.NOT_PUBLISHED]}, HTTPStatus.SERVICE_UNAVAILABLE)
+    return _reply({"error": _ERRORS[ending]}, ending.status)

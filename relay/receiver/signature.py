@@ -85,7 +85,8 @@ def _parse(header: str) -> tuple[str, list[str]]:
 
 
 def _digest(key: bytes, timestamp: str, body: bytes, signed_string: SignedString) -> str:
-    signed = timestamp.encode("ascii")
+    mac = hmac.new(key, timestamp.encode("ascii"), "sha256")
     if signed_string is SignedString.TIMESTAMP_BODY:
-        signed = b"%b.%b" % (signed, body)
-    return hmac.digest(key, signed, "sha256").hex()
+        mac.update(b".")
+        mac.update(body)
+    return mac.hexdigest()

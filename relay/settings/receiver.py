@@ -70,15 +70,21 @@ class ReceiverSettings(ServiceSettings):
         default=80,
         alias="MAX_WAITING_PUBLISHES",
         ge=1,
-        description="How many webhooks may be under way at once; more are answered 503 at once. Keep it below "
-        "RECEIVER_THREADS, so that a thread is left to answer them.",
+        description="How many webhooks may be under way at once; more are answered 503 at once. Below "
+        "RECEIVER_THREADS, so that threads are left to answer those and /health.",
     )
     max_bytes_under_way: int = Field(
         default=60_000_000,
         alias="MAX_BYTES_UNDER_WAY",
         ge=1_000,
-        description="How many bytes of bodies may be under way at once; what does not fit is answered 503 at once. A "
-        "body takes up to four times its size of memory.",
+        description="How many bytes of bodies may be under way at once in one process; what does not fit is answered "
+        "503 at once. A body takes up to four times its size of memory.",
+    )
+    threads: int = Field(
+        default=96,
+        alias="RECEIVER_THREADS",
+        ge=2,
+        description="How many requests the receiver answers at once.",
     )
 
     @model_validator(mode="after")
@@ -88,6 +94,15 @@ class ReceiverSettings(ServiceSettings):
         if self.signature is not SignatureMode.OFF and not self.hash_keys:
             raise ValueError(
                 "ONESTOCK_HASH_KEYS: missing; set it, newest first, or set ONESTOCK_SIGNATURE=off to try things locally"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _threads_are_left(self) -> Self:
+        if self.threads <= self.max_waiting_publishes:
+            raise ValueError(
+                f"RECEIVER_THREADS ({self.threads}): must be above MAX_WAITING_PUBLISHES "
+                f"({self.max_waiting_publishes}); else nothing answers /health while Pub/Sub is slow"
             )
         return self
 

@@ -1,23 +1,22 @@
-"""Stops the start of a service whose settings are wrong, before gunicorn starts anything."""
+"""The settings of a service at its start: wrong ones stop it before gunicorn starts anything."""
 
 import sys
 from collections.abc import Mapping
 
 from relay.errors import ConfigurationError
-from relay.settings.base import FromEnviron
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
 
-_SETTINGS: dict[str, type[FromEnviron]] = {"receiver": ReceiverSettings, "worker": WorkerSettings}
+_SETTINGS: dict[str, type[ReceiverSettings | WorkerSettings]] = {"receiver": ReceiverSettings, "worker": WorkerSettings}
 
 
-def stop_unless_valid(service: str, environ: Mapping[str, str]) -> None:
-    """Return if the settings of `service` (receiver or worker) are valid.
+def settings_or_stop(service: str, environ: Mapping[str, str]) -> ReceiverSettings | WorkerSettings:
+    """Return the settings of `service` (receiver or worker) in `environ`.
 
-    Else print one line that names every variable that is missing or wrong, and end the process with status 2.
+    If any is missing or wrong, print one line that names each, and end the process with status 2.
     """
     try:
-        _SETTINGS[service].from_environ(environ)
+        return _SETTINGS[service].from_environ(environ)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None

@@ -52,6 +52,13 @@ class WorkerSettings(ServiceSettings):
         alias="PUSH_CERTIFICATES_URL",
         description="Where the token issuer publishes its certificates. Only tests change it (refused on Cloud Run).",
     )
+    threads: int = Field(
+        default=24,
+        alias="WORKER_THREADS",
+        ge=2,
+        description="How many requests the worker answers at once; more than Cloud Run sends it, so that one is left "
+        "for /health.",
+    )
     handlers_package: str = Field(
         default="handlers",
         alias="HANDLERS_PACKAGE",

@@ -27,7 +27,8 @@ def test_the_example_lists_every_setting_and_no_other() -> None:
     models = (ReceiverSettings, WorkerSettings, ToolSettings, WebhookSettings, DestinationSettings, DoctorSettings)
     fields = [field for model in models for field in model.model_fields.values()]
 
-    assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields}
+    # A part of the settings that is nested in others has no variable of its own.
+    assert set(example()) - READ_BY_GUNICORN == {field.alias for field in fields if field.alias}
 
 
 def test_the_example_shows_the_defaults_and_starts_both_services() -> None:

@@ -1,201 +1,186 @@
-"""Group commit: what waits for one RPC is published together by the next, and everybody gets an answer."""
+"""One Publish call for each message, within its budget, whatever Pub/Sub and the way to it do."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
 
+import grpc
 import pytest
 
-from relay.errors import PublishError, PublishInvalid, PublishUnavailable
+from relay.errors import PublishError
+from relay.local.processes import free_port
 from relay.message import Message
-from relay.pubsub.publisher import MAX_BATCH_BYTES, MAX_CONCURRENT_RPCS, MAX_RPCS_WITHOUT_KEY, GroupCommitPublisher
+from relay.pubsub.publisher import ATTEMPT_SECONDS, CHANNEL_OPTIONS, PubSubPublisher, connected
+from relay.settings.base import PubSubSettings
+from tests.support.pubsub_server import Call, PubSubServer, accepting, refusing
+from tests.support.silent_proxy import SilentProxy
 from tests.support.waiting import wait_until
 
-
-class Topic:
-    """The RPC's other end: remembers each batch; waits at a gate, refuses poison, fails as told."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[bytes]] = []
-        self.keys: list[set[str]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.failures: list[Exception] = []
-
-    def rpc(self, messages: Sequence[Message], timeout_seconds: float) -> list[str]:
-        self.batches.append([message.data for message in messages])
-        self.keys.append({message.ordering_key for message in messages})
-        if not self.gate.wait(timeout_seconds):
-            raise PublishUnavailable("frozen")
-        if self.failures:
-            raise self.failures.pop()
-        if any(message.data == b"poison" for message in messages):
-            raise PublishInvalid("a message is not valid")
-        return [f"id-{message.data.decode()[:20]}" for message in messages]
+TOPIC = "projects/test-relay/topics/events"
+MESSAGE = Message(data=b'{"order_id": "A-1"}', attributes={"event_id": "e1"}, ordering_key="A-1")
 
 
 @pytest.fixture
-def topic() -> Topic:
-    return Topic()
+def server() -> Iterator[PubSubServer]:
+    with PubSubServer().running() as server:
+        yield server
 
 
-@pytest.fixture
-def publisher(topic: Topic) -> GroupCommitPublisher:
-    return GroupCommitPublisher(topic.rpc, max_waiting=200)
-
-
-def publish(publisher: GroupCommitPublisher, data: bytes, budget_seconds: float = 5, key: str = "") -> str:
-    return publisher.publish(Message(data=data, ordering_key=key), budget_seconds=budget_seconds)
-
-
-def outcome_of(publisher: GroupCommitPublisher, data: bytes) -> str:
+@contextmanager
+def publishing_to(host: str) -> Iterator[PubSubPublisher]:
+    publisher = PubSubPublisher(TOPIC, lambda: grpc.insecure_channel(host, options=CHANNEL_OPTIONS))
     try:
-        return publish(publisher, data)
-    except PublishError:
-        return "refused"
+        yield publisher
+    finally:
+        publisher.close()
 
 
-def publish_behind_a_closed_gate(
-    publisher: GroupCommitPublisher, topic: Topic, pool: ThreadPoolExecutor, bodies: Sequence[bytes]
-) -> list[str]:
-    """Fill every RPC slot, let `bodies` queue up behind them, then open the gate."""
-    topic.gate.clear()
-    leaders = [pool.submit(publish, publisher, f"leader-{n}".encode()) for n in range(MAX_RPCS_WITHOUT_KEY)]
-    wait_until(lambda: len(topic.batches) == MAX_RPCS_WITHOUT_KEY, within=5)
-    waiting = [pool.submit(outcome_of, publisher, body) for body in bodies]
-    wait_until(lambda: publisher._waiting == MAX_RPCS_WITHOUT_KEY + len(bodies), within=5)  # noqa: SLF001 - no other sign
-    topic.gate.set()
-    assert all(leader.result() for leader in leaders)
-    return [future.result() for future in waiting]
+@pytest.fixture
+def publisher(server: PubSubServer) -> Iterator[PubSubPublisher]:
+    with publishing_to(server.host) as publisher:
+        yield publisher
 
 
-def test_a_lone_message_is_published_at_once(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    message_id = publish(publisher, b"one")
+def test_a_call_holds_one_message_with_its_attributes_and_its_key(
+    server: PubSubServer, publisher: PubSubPublisher
+) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(lambda _: publisher.publish(MESSAGE, budget_seconds=5), range(100)))
 
-    assert message_id == "id-one"
-    assert topic.batches == [[b"one"]]
-
-
-def test_what_waits_together_is_published_together(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    bodies = [f"w{n}".encode() for n in range(30)]
-
-    with ThreadPoolExecutor(40) as pool:
-        message_ids = publish_behind_a_closed_gate(publisher, topic, pool, bodies)
-
-    assert message_ids == [f"id-{body.decode()}" for body in bodies]
-    assert sorted(body for batch in topic.batches[MAX_RPCS_WITHOUT_KEY:] for body in batch) == sorted(bodies)
-    assert len(topic.batches) < MAX_RPCS_WITHOUT_KEY + len(bodies) / 2
+    assert sorted(ids) == sorted(f"m-{number}" for number in range(1, 101))
+    assert {call.request.topic for call in server.calls} == {TOPIC}
+    [message] = {repr(message) for call in server.calls for message in call.request.messages}
+    assert sum(len(call.request.messages) for call in server.calls) == 100
+    assert all(text in message for text in ("A-1", "event_id", "e1"))
+    assert len(server.peers) == 1
 
 
-def test_messages_of_different_orders_never_share_a_request(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    topic.gate.clear()
-    keys = [f"ORD-{number % 80}" for number in range(160)]
+@pytest.mark.parametrize("name", ["UNAVAILABLE", "ABORTED", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED", "CANCELLED"])
+def test_what_may_pass_is_tried_again(server: PubSubServer, publisher: PubSubPublisher, name: str) -> None:
+    server.behaviours = [refusing(grpc.StatusCode[name]), refusing(grpc.StatusCode[name]), accepting]
 
-    with ThreadPoolExecutor(160) as pool:
-        futures = [pool.submit(publish, publisher, f"{n}".encode(), key=key) for n, key in enumerate(keys)]
-        wait_until(lambda: publisher._waiting == len(keys), within=5)  # noqa: SLF001 - no other sign
-        in_flight = len(topic.batches)
-        topic.gate.set()
-        message_ids = [future.result() for future in futures]
-
-    assert message_ids == [f"id-{n}" for n in range(160)]
-    assert {len(keys) for keys in topic.keys} == {1}
-    assert in_flight == MAX_CONCURRENT_RPCS
-    assert len(topic.batches) < 160
+    assert publisher.publish(MESSAGE, budget_seconds=5) == "m-3"
 
 
-def is_full(publisher: GroupCommitPublisher, count: int) -> bool:
-    return publisher._waiting == count  # noqa: SLF001 - no other sign
+@pytest.mark.parametrize("name", ["PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"])
+def test_what_cannot_pass_fails_at_once_and_says_why(
+    server: PubSubServer, publisher: PubSubPublisher, name: str
+) -> None:
+    server.behaviours = [refusing(grpc.StatusCode[name], "invented reason")]
+
+    with pytest.raises(PublishError, match=r"refused to store the event: .*invented reason"):
+        publisher.publish(MESSAGE, budget_seconds=5)
+    assert len(server.calls) == 1
 
 
-def test_one_orders_messages_are_published_one_after_another(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    topic.gate.clear()
-
-    with ThreadPoolExecutor(20) as pool:
-        futures = [pool.submit(publish, publisher, b"0", key="ORD-1")]
-        wait_until(lambda: topic.batches, within=5)
-        for number in range(1, 10):
-            futures.append(pool.submit(publish, publisher, f"{number}".encode(), key="ORD-1"))
-            wait_until(partial(is_full, publisher, number + 1), within=5)
-        topic.gate.set()
-        assert all(future.result() for future in futures)
-
-    assert topic.batches == [[b"0"], [f"{number}".encode() for number in range(1, 10)]]
-
-
-def test_one_bad_message_does_not_fail_its_neighbours(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    bodies = [b"a", b"b", b"poison", b"c", b"d", b"e", b"f"]
-
-    with ThreadPoolExecutor(20) as pool:
-        outcomes = publish_behind_a_closed_gate(publisher, topic, pool, bodies)
-
-    assert outcomes == ["id-a", "id-b", "refused", "id-c", "id-d", "id-e", "id-f"]
-
-
-def test_a_batch_stays_below_the_limit_of_a_request(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    bodies = [str(n).encode() * 4_000_000 for n in range(6)]
-
-    with ThreadPoolExecutor(20) as pool:
-        publish_behind_a_closed_gate(publisher, topic, pool, bodies)
-
-    assert max(sum(len(body) for body in batch) for batch in topic.batches) <= MAX_BATCH_BYTES
-
-
-def test_a_transient_failure_is_tried_again(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    topic.failures = [PublishUnavailable("gone"), PublishUnavailable("gone")]
-
-    message_id = publish(publisher, b"one")
-
-    assert message_id == "id-one"
-    assert len(topic.batches) == 3
-
-
-@pytest.mark.parametrize(
-    "failure", [PublishError("NOT_FOUND: no topic"), ValueError("credentials"), OSError("channel")]
-)
-def test_a_lasting_failure_is_told_at_once(publisher: GroupCommitPublisher, topic: Topic, failure: Exception) -> None:
-    topic.failures = [failure]
-
-    with pytest.raises(PublishError, match="Pub/Sub refused"):
-        publish(publisher, b"one")
-
-    assert publish(publisher, b"two") == "id-two"
-
-
-def test_nobody_waits_longer_than_the_budget(publisher: GroupCommitPublisher, topic: Topic) -> None:
-    topic.gate.clear()
-
+def test_trying_again_ends_with_the_budget_and_names_the_last_reason(
+    server: PubSubServer, publisher: PubSubPublisher
+) -> None:
+    server.behaviours = [refusing(grpc.StatusCode.UNAVAILABLE, "invented reason")]
     started = time.monotonic()
-    with ThreadPoolExecutor(20) as pool:
-        futures = [pool.submit(publish, publisher, b"x", 0.8) for _ in range(20)]
-        errors = [future.exception() for future in futures]
 
-    assert all(isinstance(error, PublishError) for error in errors)
-    assert time.monotonic() - started < 2
-    topic.gate.set()
-    assert publish(publisher, b"after") == "id-after"
+    with pytest.raises(PublishError, match=r"did not confirm within 1 s: ServiceUnavailable.*invented reason"):
+        publisher.publish(MESSAGE, budget_seconds=1)
+    calls = len(server.calls)
 
-
-def test_too_many_waiting_are_refused_at_once(topic: Topic) -> None:
-    publisher = GroupCommitPublisher(topic.rpc, max_waiting=2)
-    topic.gate.clear()
-
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(publish, publisher, b"x") for _ in range(2)]
-        wait_until(lambda: len(topic.batches) == 2, within=5)
-        with pytest.raises(PublishError, match="2 webhooks wait"):
-            publish(publisher, b"one too many")
-        topic.gate.set()
-
-    assert [future.result() for future in waiting] == ["id-x", "id-x"]
+    assert time.monotonic() - started < 1.5
+    assert 2 <= calls <= 20
 
 
-def test_no_thread_is_left_behind(publisher: GroupCommitPublisher) -> None:
+def test_nothing_listens_is_a_failure_within_the_budget() -> None:
+    started = time.monotonic()
+
+    with publishing_to(f"127.0.0.1:{free_port()}") as publisher, pytest.raises(PublishError, match="did not confirm"):
+        publisher.publish(MESSAGE, budget_seconds=1)
+
+    assert time.monotonic() - started < 1.5
+
+
+def test_nothing_goes_on_after_the_answer(server: PubSubServer, publisher: PubSubPublisher) -> None:
+    release = threading.Event()
+    server.behaviours = [lambda _, __: (release.wait(10), None)[1]]
+    publishing = threading.active_count()
+
+    with pytest.raises(PublishError, match="did not confirm"):
+        publisher.publish(MESSAGE, budget_seconds=0.5)
+    threads, calls = threading.active_count(), len(server.calls)
+    release.set()
+    publisher.publish(MESSAGE, budget_seconds=5)
+
+    assert threads <= publishing + calls  # Each call that waits is a thread of the server here.
+    assert len(server.calls) == calls + 1
+
+
+def test_a_silent_connection_is_replaced_within_one_budget(server: PubSubServer) -> None:
+    with SilentProxy(server.host).running() as proxy, publishing_to(proxy.host) as publisher:
+        publisher.publish(MESSAGE, budget_seconds=5)
+        proxy.silence()
+        started = time.monotonic()
+
+        publisher.publish(MESSAGE, budget_seconds=10)
+        seconds = time.monotonic() - started
+        publisher.publish(MESSAGE, budget_seconds=1)
+
+        assert (proxy.opened, len(server.peers)) == (2, 2)
+        assert proxy.dropped_bytes > 0
+        assert 2 * ATTEMPT_SECONDS < seconds < 3 * ATTEMPT_SECONDS
+
+
+def test_many_on_a_silent_connection_make_one_new_connection_and_all_are_published(server: PubSubServer) -> None:
+    with SilentProxy(server.host).running() as proxy, publishing_to(proxy.host) as publisher:
+        publisher.publish(MESSAGE, budget_seconds=5)
+        proxy.silence()
+
+        with ThreadPoolExecutor(16) as pool:
+            ids = list(pool.map(lambda _: publisher.publish(MESSAGE, budget_seconds=10), range(16)))
+
+        assert len(set(ids)) == 16
+        assert proxy.opened == 2
+
+
+def test_a_slow_answer_beside_quick_ones_replaces_nothing(server: PubSubServer, publisher: PubSubPublisher) -> None:
+    stuck = threading.Event()
+
+    def stick(call: Call, _: grpc.ServicerContext) -> None:
+        if call.request.messages[0].ordering_key == "stuck":
+            stuck.wait(20)
+
+    server.behaviours = [stick]
+    with ThreadPoolExecutor(1) as pool:
+        message = Message(data=b"x", ordering_key="stuck")
+        failing = pool.submit(publisher.publish, message, budget_seconds=2 * ATTEMPT_SECONDS + 0.5)
+        while not failing.done():
+            publisher.publish(MESSAGE, budget_seconds=5)
+            time.sleep(0.01)
+        stuck.set()
+
+    assert isinstance(failing.exception(), PublishError)
+    assert len(server.peers) == 1
+
+
+def test_a_publisher_is_connected_before_its_first_message(server: PubSubServer) -> None:
     before = threading.active_count()
+    settings = PubSubSettings.from_environ({"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": server.host})
 
-    for number in range(100):
-        publish(publisher, str(number).encode())
+    publisher = connected(TOPIC, settings)
+    wait_until(lambda: threading.active_count() <= before, within=2)
 
-    assert threading.active_count() == before
+    assert publisher.publish(MESSAGE, budget_seconds=0.5) == "m-1"
+    publisher.close()
+
+
+def test_a_start_without_pubsub_goes_on_and_the_first_publish_connects(caplog: pytest.LogCaptureFixture) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    before, started = threading.active_count(), time.monotonic()
+
+    publisher = connected(
+        TOPIC, PubSubSettings.from_environ({"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": host})
+    )
+    seconds = time.monotonic() - started
+    wait_until(lambda: threading.active_count() <= before, within=2)
+
+    assert seconds < 6
+    assert "no connection to Pub/Sub within 5 s" in caplog.text
+    publisher.close()

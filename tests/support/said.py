@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,17 +16,17 @@ import requests
 from google.pubsub_v1 import PublisherClient
 
 from relay.local.processes import free_port
-from relay.local.services import ROOT, start_service
+from relay.local.services import start_service
 from relay.local.simulator import Simulator, Status
 from relay.receiver.signature import sign
 from relay.settings.receiver import SignedString
+from tests.support.faulty_hook import PLANTED_FAULT
 from tests.support.log_entries import Entry, entry_of
 from tests.support.outcomes.by_event_type import SLOW_SECONDS
 from tests.support.parts import HASH_KEY, PubSub, Service
 from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
 from tests.support.waiting import wait_until
 
-PLANTED = str(ROOT / "tests" / "outcomes" / "planted")
 PROJECT = "test-relay"
 ORDER = "ORD-1001"
 MAX_BODY_BYTES = 2_000
@@ -105,7 +106,7 @@ def webhooks(stage: Stage) -> None:
         stage.send("fine", age=100_000),
         stage.send_with({}, "fine", b"{}").status_code,
         stage.send("fine", b"x" * (MAX_BODY_BYTES + 1)),
-        stage.send("planted_fault"),
+        stage.send(PLANTED_FAULT),
     ]
     stage.break_off()
     assert statuses == [202, 401, 401, 401, 413, 503]
@@ -125,7 +126,7 @@ def deliveries(stage: Stage) -> None:
     assert stage.push("latest", date=1_767_225_599) == 204
     assert stage.push("slow") == 503
     assert stage.push("slow") == 503
-    assert stage.push("planted_fault") == 503
+    assert stage.push(PLANTED_FAULT) == 503
     assert stage.push_raw("no envelope") == 400
     assert stage.push_raw("x" * 300_000) == 400
     PublisherClient().delete_topic(topic=stage.pubsub.topology.dead_letter_topic_path)
@@ -148,10 +149,12 @@ def looks(stage: Stage) -> None:
 
 
 def outage(stage: Stage) -> None:
-    """Let Pub/Sub not answer. What it stores nevertheless is delivered later: do this last."""
+    """Let Pub/Sub not answer while more comes than fits. What it stores after all is delivered later: do this last."""
     stage.pubsub.emulator.freeze()
     try:
-        assert stage.send("fine") == 503
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(stage.send, "fine", b"x" * (MAX_BODY_BYTES - number)) for number in range(2)]
+        assert [sent.result() for sent in waiting] == [503, 503]
     finally:
         stage.pubsub.emulator.thaw()
 
@@ -164,7 +167,8 @@ def everything(pubsub: PubSub, worker_port: int, folder: Path) -> Iterator[Said]
 
         def started(name: str, port: int, **changes: str) -> Service:
             settings = settings_for(pubsub) | changes
-            child = start_service(name, port=port, settings=settings, output=folder / f"{name}-{port}.log")
+            output, app = folder / f"{name}-{port}.log", f"tests.support.faulty_hook:{name}()"
+            child = start_service(name, port=port, settings=settings, output=output, app=app)
             return Service(parts.enter_context(child), port)
 
         stage = Stage(
@@ -190,7 +194,7 @@ def everything(pubsub: PubSub, worker_port: int, folder: Path) -> Iterator[Said]
 
 
 def settings_for(pubsub: PubSub) -> dict[str, str]:
-    """Return what both services are started with: small limits, so that all is quick, and the planted fault."""
+    """Return what both services are started with: small limits, so that all is quick."""
     return {
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "PUBSUB_TOPIC": pubsub.topology.topic,
@@ -199,11 +203,11 @@ def settings_for(pubsub: PubSub) -> dict[str, str]:
         "ONESTOCK_HASH_KEYS": HASH_KEY.decode(),
         "PUBLISH_BUDGET_SECONDS": "1",
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "MAX_BYTES_UNDER_WAY": str(MAX_BODY_BYTES),
         "HANDLERS_PACKAGE": "tests.support.outcomes",
         "HANDLER_BUDGET_SECONDS": str(SLOW_SECONDS / 3),
         "DESTINATION_BUDGET_SECONDS": "0.1",
         "PUSH_AUTH": "off",
-        "PYTHONPATH": f"{PLANTED}:{ROOT}",
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from relay.local.emulator import Emulator
 from relay.local.processes import free_port
 from relay.local.services import ROOT
-from relay.receiver.acceptance import Ending as WebhookOutcome
+from relay.receiver.acceptance import Ending
 from relay.worker.dispatch import Outcome as DeliveryOutcome
 from tests.deployment.test_monitoring import ALERTS, DASHBOARD, METRICS, REFUSED_PUSHES
 from tests.support.log_entries import Entry
@@ -16,7 +16,7 @@ from tests.support.log_filter import compiled, values_at
 from tests.support.parts import new_pubsub
 from tests.support.said import ORDER, Said, everything
 
-WEBHOOKS = {f"webhook {outcome}" for outcome in {*WebhookOutcome, "unexpected"}}
+WEBHOOKS = {f"webhook {ending}" for ending in Ending}
 DELIVERIES = {f"delivery {outcome}" for outcome in {*DeliveryOutcome, *REFUSED_PUSHES, "unexpected"}}
 QUIET = {
     "delivery handled",
@@ -46,7 +46,12 @@ FOUND_BY_QUESTION = {
     "Faults of ours": {"webhook unexpected", "delivery unexpected"},
 }
 FOUND_BY_ALERT = {
-    "receiver-does-not-acknowledge": {"webhook not_published", "webhook too_large", "webhook unexpected"},
+    "receiver-does-not-acknowledge": {
+        "webhook not_published",
+        "webhook overloaded",
+        "webhook too_large",
+        "webhook unexpected",
+    },
     "wrong-hash-key": {"webhook refused"},
     "dead-letter-quarantined": {"delivery quarantined"},
     "webhook-does-not-send": {"webhook_status paused", "webhook_status disabled", "webhook_watch_failed"},
