@@ -88,5 +88,7 @@ def test_iam_does_not_start_without_what_it_compares_or_without_cloud_run(missin
     WorkerSettings.from_environ(environ)
     del environ[missing]
 
-    with pytest.raises(ConfigurationError, match=f"PUSH_AUTH: iam.*{'Cloud Run' if missing == 'K_SERVICE' else missing}"):
+    with pytest.raises(
+        ConfigurationError, match=f"PUSH_AUTH: iam.*{'Cloud Run' if missing == 'K_SERVICE' else missing}"
+    ):
         WorkerSettings.from_environ(environ)
