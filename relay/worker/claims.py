@@ -33,7 +33,7 @@ class ExpectedClaims:
     service_account: str
 
     def check(self, claims: Mapping[str, Any], *, now: float) -> None:
-        """Raise AuthenticationError unless our subscription's token claims this and is valid at `now` (Unix seconds)."""
+        """Raise AuthenticationError unless the token is our subscription's and valid at `now` (Unix seconds)."""
         if claims.get("aud") != self.audience:
             raise AuthenticationError("token for another audience", status=401)
         if not now - CLOCK_SKEW_SECONDS < _moment(claims, "exp", missing=-math.inf) < math.inf:
