@@ -49,6 +49,8 @@ class Delivery:
     traceparent: str | None = None
     is_synthetic: bool = False
     """Whether we made it up from what OneStock's API tells, in place of a webhook that may have been lost."""
+    is_smoke: bool = False
+    """Whether a deployment published it to see that events are handled; it reaches no handler of the customer's."""
 
 
 class Event(BaseModel):

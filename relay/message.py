@@ -133,6 +133,7 @@ class Message:
             only_handler=self.attributes.get("only_handler", ""),
             traceparent=self.attributes.get("traceparent"),
             is_synthetic=self.attributes.get("synthetic") == "true",
+            is_smoke=self.attributes.get("smoke") == "true",
         )
 
     def _restore_body(self, max_body_bytes: int) -> tuple[bytes, str | None]:

@@ -1,4 +1,4 @@
-"""`python -m relay doctor`: is everything set up as it must be, and which command mends what is not."""
+"""`python -m relay doctor`: is everything set up as it must be, and if not, which command mends it."""
 
 import json
 import os
@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from relay.doctor.cloud import Cloud
     from relay.doctor.findings import Finding
 
-_COLOURS = {"good": "green", "bad": "red", "cannot be told here": "yellow"}
+_COLOURS = {"good": "green", "bad": "red", "unknown": "yellow"}
 
 
 @click.command(
     epilog="Examples: GOOGLE_CLOUD_PROJECT=my-project python -m relay doctor   python -m relay doctor --json | jq"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-@click.option("--strict", is_flag=True, help="Count what cannot be told here as a problem.")
-def doctor(*, as_json: bool, strict: bool) -> None:
-    """Check topics, subscriptions, grants, the services' settings, the store and the clocks of a running relay.
+@click.option("--strict", is_flag=True, help="Count an unknown as a problem.")
+@click.pass_obj
+def doctor(cloud: "Cloud | None", *, as_json: bool, strict: bool) -> None:
+    """Check a running relay: topics, subscriptions, grants, both services, the store, the alerts and the clocks.
 
-    A line for each check, and the commands that mend what is bad. It changes nothing. With PUBSUB_EMULATOR_HOST it
-    looks at an emulator, and the services' settings are those of this shell; else at Google Cloud under your account,
-    and the settings are those of the Cloud Run services. Exit status: 0 all good, 1 a problem, 2 wrong use.
+    Prints a line for each check, and under a bad one the commands that mend it. It changes nothing. With
+    PUBSUB_EMULATOR_HOST it looks at an emulator and takes the services' settings from this shell; otherwise it looks at
+    Google Cloud with your credentials and takes the settings from the revisions that have the traffic. `unknown` means
+    that your account may not read something, or that an emulator does not have it. Exit status: 0 nothing is bad, 1
+    something is bad, 2 wrong use.
     """
     # Imported here, so that --help does not wait for Google's clients.
     from relay.doctor.cloud import connected
@@ -34,7 +38,7 @@ def doctor(*, as_json: bool, strict: bool) -> None:
     from relay.settings.doctor import DoctorSettings
 
     settings = DoctorSettings.from_environ(os.environ)
-    cloud = connected(settings.emulator_host, settings.firestore_emulator_host)
+    cloud = cloud or connected(settings.emulator_host, settings.firestore_emulator_host)
     findings = examine(cloud, settings, os.environ)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -48,11 +52,11 @@ def _print(findings: "list[Finding]") -> None:
     width = max(len(finding.check) for finding in findings)
     printed: set[str] = set()
     for finding in findings:
-        verdict = click.style(f"{finding.verdict:<19}", fg=_COLOURS[finding.verdict])
+        verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
         click.echo(f"{verdict}  {finding.check:<{width}}  {finding.text}")
-        for command in finding.mend:
-            # What mends two things is run once.
-            click.echo(f"{'':21}{'(as above)' if command in printed else f'$ {command}'}")
+        for command in finding.commands:
+            # A command that mends two faults is run once.
+            click.echo(f"{'':9}{'(as above)' if command in printed else f'$ {command}'}")
             printed.add(command)
     counts = Counter(finding.verdict for finding in findings)
     click.echo("; ".join(f"{count} {verdict}" for verdict, count in counts.items()))

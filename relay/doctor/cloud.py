@@ -1,4 +1,4 @@
-"""Google's REST APIs, read only: what is there, what is not, and what may not be seen."""
+"""Reads Google's REST APIs. It tells a resource that does not exist from one that the caller may not read."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,13 +20,19 @@ GOOGLE = {
     "secretmanager": "https://secretmanager.googleapis.com/v1",
     "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com/v3",
     "firestore": "https://firestore.googleapis.com/v1",
+    "monitoring": "https://monitoring.googleapis.com/v3",
 }
 
-_NAMES = {"run": "Cloud Run", "cloudresourcemanager": "projects", "firestore": "Firestore (FIRESTORE_EMULATOR_HOST)"}
+_NAMES = {
+    "run": "Cloud Run",
+    "cloudresourcemanager": "projects",
+    "firestore": "Firestore (set FIRESTORE_EMULATOR_HOST)",
+    "monitoring": "Cloud Monitoring",
+}
 
 
 class Session(Protocol):
-    """What is needed of `requests.Session`, or of Google's session that adds the credentials."""
+    """The part of `requests.Session` that we use; Google's session adds the credentials."""
 
     def request(self, method: str, url: str, *, json: Any = None, timeout: float = 0) -> requests.Response:
         """Send a request."""
@@ -36,9 +42,17 @@ class Session(Protocol):
 class Cloud:
     """Reads Google's APIs. An API without a URL (on an emulator) cannot be read."""
 
-    def __init__(self, session: Session, urls: Mapping[str, str], *, now: Callable[[], float] = time.time) -> None:
-        """`now` is this machine's clock, in Unix seconds."""
+    def __init__(
+        self,
+        session: Session,
+        urls: Mapping[str, str],
+        *,
+        stranger: requests.Session | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`stranger` has no credentials; `now` is this machine's clock, in Unix seconds."""
         self._session = session
+        self._stranger = stranger or requests.Session()
         self._urls = urls
         self._now = now
         self.skews_seconds: dict[str, float] = {}
@@ -54,9 +68,9 @@ class Cloud:
         return self._read(method, api, f"{path}:getIamPolicy", {} if method == "POST" else None)
 
     def status_of(self, url: str) -> int | Unreadable:
-        """Return the status under which `url` answers without credentials."""
+        """Return the status that `url` answers to a caller without credentials."""
         try:
-            answer = requests.get(url, timeout=ANSWER_SECONDS, allow_redirects=False)
+            answer = self._stranger.get(url, timeout=ANSWER_SECONDS, allow_redirects=False)
         except requests.RequestException as error:
             return _outage(url, error)
         self._note_clock(url, answer)
@@ -78,8 +92,8 @@ class Cloud:
             return Absent()
         if answer.status_code == HTTPStatus.NOT_IMPLEMENTED:
             return Unreadable("an emulator has no grants")
-        said = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
-        return Unreadable(f"{api} answered {answer.status_code} {said}".replace("\n", " ").strip())
+        problem = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
+        return Unreadable(f"{api} answered {answer.status_code} {problem}".replace("\n", " ").strip())
 
     def _note_clock(self, url: str, answer: requests.Response) -> None:
         if "Date" in answer.headers:
@@ -88,9 +102,9 @@ class Cloud:
 
 
 def connected(emulator_host: str | None, firestore_emulator_host: str | None) -> Cloud:
-    """Return Google's APIs under the credentials of this machine, or those of the emulators.
+    """Return Google's APIs with this machine's credentials, or the emulators' APIs without any.
 
-    Raises ConfigurationError in one line where there are no credentials.
+    Raises ConfigurationError if this machine has no credentials.
     """
     if emulator_host:
         urls = {"pubsub": f"http://{emulator_host}/v1"}

@@ -1,8 +1,11 @@
-"""The gcloud commands that mend things, as a person pastes them into a shell. No I/O."""
+"""The commands that mend a fault, ready to be pasted into a shell. No I/O."""
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from relay.doctor.facts import EVERYBODY, Service
+from relay.settings.doctor import DoctorSettings
 from relay.topology import DEAD_LETTER_TOPIC_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
 
 _DAY_SECONDS = 86_400
@@ -22,35 +25,35 @@ def retention(seconds: float) -> str:
 
 
 def create_topic(wanted: Topology, name: str) -> str:
-    """Return what makes the topic of the events, or that of the dead letters."""
+    """Return the command that creates the topic of the events, or that of the dead letters."""
     is_dead_letters = name == wanted.dead_letter_topic
     seconds = DEAD_LETTER_TOPIC_RETENTION_SECONDS if is_dead_letters else TOPIC_RETENTION_SECONDS
     return _pubsub("topics create", name, wanted.project, retention(seconds))
 
 
 def update_topic(wanted: Topology, name: str, *flags: str) -> str:
-    """Return what changes a topic."""
+    """Return the command that changes a topic."""
     return _pubsub("topics update", name, wanted.project, *flags)
 
 
 def update_subscription(wanted: Topology, name: str, *flags: str) -> str:
-    """Return what changes a subscription."""
+    """Return the command that changes a subscription."""
     return _pubsub("subscriptions update", name, wanted.project, *flags)
 
 
 def delete_subscription(wanted: Topology, name: str) -> str:
-    """Return what removes a subscription."""
+    """Return the command that deletes a subscription."""
     return _pubsub("subscriptions delete", name, wanted.project)
 
 
 def seek_back(wanted: Topology, name: str, period: str) -> str:
-    """Return what brings back what a subscription's predecessor had not delivered, as far as the topic keeps it."""
+    """Return the command that makes the topic's retained messages of the last `period` undelivered again."""
     moment = f"\"$(date -u -d '{period} ago' +%Y-%m-%dT%H:%M:%SZ)\""
     return f"{_pubsub('subscriptions seek', name, wanted.project)} --time={moment}"
 
 
 def create_push_subscription(wanted: Topology, identity: tuple[str, ...]) -> str:
-    """Return what makes the push subscription; `identity` are the flags of `push_identity`."""
+    """Return the command that creates the push subscription; `identity` are the flags of `push_identity`."""
     return _pubsub(
         "subscriptions create",
         wanted.subscription,
@@ -67,7 +70,7 @@ def create_push_subscription(wanted: Topology, identity: tuple[str, ...]) -> str
 
 
 def create_dead_letter_subscription(wanted: Topology, retention_seconds: float) -> str:
-    """Return what makes the pull subscription that keeps the dead letters."""
+    """Return the command that creates the pull subscription that keeps the dead letters."""
     flags = (f"--topic={wanted.dead_letter_topic}", "--ack-deadline=60", NEVER, retention(retention_seconds))
     return _pubsub("subscriptions create", wanted.dead_letter_subscription, wanted.project, *flags)
 
@@ -78,7 +81,7 @@ def back_off(wanted: Topology) -> tuple[str, ...]:
 
 
 def dead_letter_policy(wanted: Topology) -> tuple[str, ...]:
-    """Return the flags for where a message goes that used up its delivery attempts."""
+    """Return the flags for the number of delivery attempts and the topic that follows them."""
     attempts = f"--max-delivery-attempts={wanted.max_delivery_attempts}"
     return (f"--dead-letter-topic={wanted.dead_letter_topic}", attempts)
 
@@ -91,19 +94,65 @@ def push_identity(account: str | None, audience: str | None) -> tuple[str, ...]:
     return (f"--push-auth-service-account={account}", *of_audience)
 
 
+def resume(wanted: Topology) -> str:
+    """Return the command that ends a pause."""
+    return f"{_environ(wanted.project, PUBSUB_SUBSCRIPTION=wanted.subscription)} python -m relay resume"
+
+
+def apply_watch(project: str, email: str) -> str:
+    """Return the command that sets up the alerts again, and whom they tell."""
+    return f"{_environ(project, ALERT_EMAIL=email)} python -m deploy apply watch"
+
+
 def grant(group: str, name: str, project: str, *, member: str, role: str) -> str:
-    """Return what adds a grant; `group` is gcloud's, such as `pubsub topics`. `member` may hold a `$(...)`."""
+    """Return the command that adds a grant; `group` is gcloud's; `member` may hold `$(...)`."""
     binding = shlex.join(["gcloud", *group.split(), "add-iam-policy-binding", name, f"--project={project}"])
     return f'{binding} --role={role} --member="{member}"'
 
 
-def update_service(
-    name: str, project: str, region: str, *flags: str, variables: Mapping[str, str] | None = None
-) -> str:
-    """Return what changes a Cloud Run service, and its environment variables."""
-    changed = [f"--update-env-vars={key}={value}" for key, value in (variables or {}).items()]
-    where = [f"--project={project}", f"--region={region}"]
-    return shlex.join(["gcloud", "run", "services", "update", name, *where, *flags, *changed])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudRun:
+    """The commands for one Cloud Run service."""
+
+    service: str
+    project: str
+    region: str
+    is_pinned: bool
+    """Whether the traffic goes to revisions by name: a change then also needs the traffic to go to the latest one."""
+
+    def update(self, *flags: str, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """Return the commands that change the service and its environment variables, and let the change take effect."""
+        changed = [f"--update-env-vars={key}={value}" for key, value in (variables or {}).items()]
+        update = self._run("services", "update", self.service, *flags, *changed)
+        return (update, self.send_traffic_to_latest()) if self.is_pinned else (update,)
+
+    def switch_invoker_check(self, *, on: bool) -> str:
+        """Return the command that switches the invoker check on or off; it needs no new revision."""
+        return self._run("services", "update", self.service, f"--{'' if on else 'no-'}invoker-iam-check")
+
+    def refuse_strangers(self) -> str:
+        """Return the command that takes the invoker role from everybody."""
+        flags = (f"--member={EVERYBODY}", "--role=roles/run.invoker")
+        return self._run("services", "remove-iam-policy-binding", self.service, *flags)
+
+    def send_traffic_to_latest(self) -> str:
+        """Return the command that sends all traffic to the latest revision, whichever that will be."""
+        return self._run("services", "update-traffic", self.service, "--to-latest")
+
+    def _run(self, *words: str) -> str:
+        return shlex.join(["gcloud", "run", *words, f"--project={self.project}", f"--region={self.region}"])
+
+
+def of_service(settings: DoctorSettings, name: str, service: object) -> CloudRun:
+    """Return the commands for a service as it runs."""
+    is_pinned = isinstance(service, Service) and service.is_pinned
+    return CloudRun(service=name, project=settings.project, region=settings.region, is_pinned=is_pinned)
+
+
+def _environ(project: str, **variables: str) -> str:
+    return " ".join(
+        f"{name}={shlex.quote(value)}" for name, value in {"GOOGLE_CLOUD_PROJECT": project, **variables}.items()
+    )
 
 
 def _pubsub(verb: str, name: str, project: str, *flags: str) -> str:

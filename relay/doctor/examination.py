@@ -1,34 +1,38 @@
-"""The whole examination: what is wanted, what is there, and what each check says about it."""
+"""The whole examination: reads the facts and runs every check on them."""
 
 from collections.abc import Mapping
 
-from relay.doctor import commands, grants, push, running, services, topics
+from relay.doctor import alerts, grants, push, running, services, subscription, topics, traffic
 from relay.doctor.cloud import Cloud
-from relay.doctor.facts import Facts, Missing, Service, gather
+from relay.doctor.facts import Facts, Missing, Service
 from relay.doctor.findings import Finding, Unreadable
+from relay.doctor.gathering import gather
 from relay.doctor.running import Answers
 from relay.settings.doctor import DoctorSettings
 from relay.topology import Topology
 
-_NO_URL = Unreadable("nobody knows where it is; set RECEIVER_URL and WORKER_URL")
+_NO_URL = Unreadable("nobody knows its address; set RECEIVER_URL and WORKER_URL")
 
 
 def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) -> list[Finding]:
-    """Return what every check says. On an emulator the services' settings are those in `environ`."""
+    """Return the findings of every check. On an emulator the services' settings are those in `environ`."""
     facts = gather(cloud, settings, environ)
     wanted = wanted_by(settings, facts.worker)
-    create = commands.create_push_subscription(wanted, push.identity_of(facts))
+    identity = push.identity_of(facts)
     return [
-        *topics.check(facts, wanted, make_subscription=create),
+        *topics.check(facts, wanted, identity=identity),
+        *subscription.check(facts, wanted, identity=identity),
         *push.check(facts, wanted),
         *grants.check(facts, wanted),
+        *traffic.check(facts),
         *services.check(facts, wanted),
-        *running.check(facts, _asked(cloud, facts)),
+        *running.check(facts, _answers(cloud, facts)),
+        *alerts.check(facts),
     ]
 
 
 def wanted_by(settings: DoctorSettings, worker: Service | Missing) -> Topology:
-    """Return the topics and subscriptions as they must be; the endpoint is empty if nobody knows the worker's."""
+    """Return the topics and subscriptions as they must be; the endpoint is empty if it is unknown."""
     url = settings.worker_url or (worker.url if isinstance(worker, Service) else None)
     return Topology(
         project=settings.project,
@@ -40,7 +44,7 @@ def wanted_by(settings: DoctorSettings, worker: Service | Missing) -> Topology:
     )
 
 
-def _asked(cloud: Cloud, facts: Facts) -> Answers:
+def _answers(cloud: Cloud, facts: Facts) -> Answers:
     worker = facts.worker
     documents: dict[str, object] | Missing = Unreadable("the worker uses none")
     ttl: dict[str, object] | Missing = documents

@@ -1,28 +1,30 @@
-"""What was read of a running relay, parsed once. Source of the fields: the REST references of Pub/Sub and Cloud Run."""
+"""What Google's APIs told about a running relay, parsed once. No I/O.
 
-import base64
-import binascii
+Source of the fields: the REST references of Pub/Sub, Cloud Run and Cloud Monitoring.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from relay.doctor.cloud import Cloud
 from relay.doctor.findings import Absent, Unreadable
 from relay.settings.doctor import DoctorSettings
 
-T = TypeVar("T", bound="Fact")
+EVERYBODY = "allUsers"
+INVOKERS = ("roles/run.invoker", "roles/run.admin", "roles/editor", "roles/owner")
 Missing = Absent | Unreadable
 
 
-def _seconds(value: Any) -> Any:
-    """Read a duration as Google's APIs write it: `600s`."""
+def seconds_of(value: Any) -> Any:
+    """Return a duration as Google's APIs write it (`600s`) in seconds."""
     return float(value.removesuffix("s")) if isinstance(value, str) else value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(seconds_of)]
 
 
 class Fact(BaseModel):
@@ -38,21 +40,21 @@ class Topic(Fact):
 
 
 class OidcToken(Fact):
-    """Who pushes, and to whom."""
+    """The token that goes with each push: the account that it names, and its audience."""
 
     service_account_email: str = ""
     audience: str = ""
 
 
 class PushConfig(Fact):
-    """Where to push; empty for a pull subscription."""
+    """Where Pub/Sub pushes; the endpoint is empty for a pull subscription."""
 
     push_endpoint: str = ""
     oidc_token: OidcToken | None = None
 
 
 class Expiration(Fact):
-    """After how long without a reader a subscription is removed; None is never."""
+    """After how long without a reader Pub/Sub removes a subscription; None is never."""
 
     ttl: Seconds | None = None
 
@@ -65,14 +67,14 @@ class RetryPolicy(Fact):
 
 
 class DeadLetterPolicy(Fact):
-    """Where a message goes after how many attempts."""
+    """The topic that Pub/Sub sends a message to after so many attempts."""
 
     dead_letter_topic: str = ""
     max_delivery_attempts: int = 5
 
 
 class Subscription(Fact):
-    """A subscription, with Pub/Sub's defaults where nothing is said."""
+    """A subscription; a field that the API leaves out has Pub/Sub's default."""
 
     topic: str
     push_config: PushConfig = PushConfig()
@@ -87,7 +89,7 @@ class Subscription(Fact):
 
 
 class Binding(Fact):
-    """One role and who has it."""
+    """One role and its members."""
 
     role: str
     members: tuple[str, ...] = ()
@@ -95,18 +97,131 @@ class Binding(Fact):
 
 
 class Policy(Fact):
-    """Who may do what with a resource."""
+    """The IAM policy of a resource."""
 
     bindings: tuple[Binding, ...] = ()
 
     def members(self, *roles: str) -> set[str]:
-        """Return who has one of the roles without a condition."""
+        """Return the members that have one of the roles without a condition."""
         return {
             member
             for binding in self.bindings
             if binding.role in roles and binding.condition is None
             for member in binding.members
         }
+
+
+class AlertPolicy(Fact):
+    """An alert policy of Cloud Monitoring, and the notification channels that it tells."""
+
+    display_name: str = ""
+    enabled: bool = True
+    notification_channels: tuple[str, ...] = ()
+
+
+class NotificationChannel(Fact):
+    """A notification channel of Cloud Monitoring, such as an e-mail address."""
+
+    name: str
+    display_name: str = ""
+    labels: Mapping[str, str] = {}
+    enabled: bool = True
+
+
+class Traffic(Fact):
+    """How much of a service's traffic goes to which revision; the revision is empty for the latest ready one."""
+
+    type: str = ""
+    revision: str = ""
+    percent: int = 0
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether this share goes to one revision by name, whatever is deployed later."""
+        return self.type == "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+
+
+class Condition(Fact):
+    """A condition of a service, such as Ready."""
+
+    state: str = ""
+
+
+class CloudRunService(Fact):
+    """A service as Cloud Run's API shows it; what runs is in its revisions."""
+
+    uri: str = ""
+    urls: tuple[str, ...] = ()
+    custom_audiences: tuple[str, ...] = ()
+    invoker_iam_disabled: bool = False
+    latest_ready_revision: str = ""
+    latest_created_revision: str = ""
+    traffic_statuses: tuple[Traffic, ...] = ()
+    terminal_condition: Condition = Condition()
+
+    @property
+    def serving(self) -> tuple[Traffic, ...]:
+        """The shares of the traffic, the largest first."""
+        shares = [share for share in self.traffic_statuses if share.percent]
+        return tuple(sorted(shares, key=lambda share: -share.percent))
+
+
+class SecretReference(Fact):
+    """The secret that holds a variable's value."""
+
+    secret: str
+    version: str = "latest"
+
+
+class ValueSource(Fact):
+    """Where a variable's value comes from."""
+
+    secret_key_ref: SecretReference | None = None
+
+
+class Variable(Fact):
+    """An environment variable of a container."""
+
+    name: str
+    value: str = ""
+    value_source: ValueSource = ValueSource()
+
+
+class Container(Fact):
+    """A container of a revision."""
+
+    env: tuple[Variable, ...] = ()
+
+
+class Revision(Fact):
+    """A revision of a service: the container and its limits."""
+
+    containers: tuple[Container, ...]
+    timeout: Seconds = 300
+    service_account: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How Cloud Run serves a service."""
+
+    revision: str
+    """The short name of the revision with most of the traffic, which the settings come from."""
+    latest: str
+    """The short name of the latest revision, which may have no traffic."""
+    is_pinned: bool
+    """Whether the traffic goes to revisions by name, so that a later deployment gets none."""
+    shares: int
+    """How many revisions have traffic."""
+    is_ready: bool
+    timeout_seconds: float
+    account: str | None
+    urls: tuple[str, ...]
+    """Every address of Cloud Run's that reaches the service."""
+    audiences: tuple[str, ...]
+    """The audiences that the invoker check takes besides the addresses."""
+    is_open: bool
+    """Whether the invoker check is switched off for everybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +232,31 @@ class Service:
     """For people: where the settings come from."""
     environ: Mapping[str, str]
     unreadable: Mapping[str, str]
-    """Settings that lie in secrets which could not be read, and why."""
+    """The settings whose secrets could not be read, and why."""
     url: str | None
-    timeout_seconds: float | None
-    """Cloud Run's limit of a request; None where Cloud Run is not."""
-    account: str | None
-    is_ready: bool | None
-    """What Cloud Run says."""
+    """Where the service is called; None if nobody has said so."""
+    serving: Serving | None
+    """None where Cloud Run does not run the service."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address of the service, the preferred one first."""
+        addresses = (*([self.url] if self.url else []), *(self.serving.urls if self.serving else ()))
+        return tuple(dict.fromkeys(addresses))
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a change of the service gets no traffic by itself."""
+        return self.serving is not None and self.serving.is_pinned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """Since when and why somebody paused the pushes, and where the subscription pushed before."""
+
+    since: datetime
+    reason: str
+    push_config: PushConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +268,7 @@ class Facts:
     attached: tuple[str, ...] | Missing
     """The full names of the topic's subscriptions."""
     subscription: Subscription | Missing
+    paused: Paused | Missing
     dead_letter_topic: Topic | Missing
     dead_letter_subscription: Subscription | Missing
     topic_policy: Policy | Missing
@@ -146,84 +280,5 @@ class Facts:
     project_number: str | Missing
     receiver: Service | Missing
     worker: Service | Missing
-
-
-def gather(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) -> Facts:
-    """Read everything. On an emulator the services' settings are those in `environ`."""
-    base = f"projects/{settings.project}"
-    topic, dead_letter_topic = f"{base}/topics/{settings.topic}", f"{base}/topics/{settings.dead_letter_topic}"
-    subscription = f"{base}/subscriptions/{settings.subscription}"
-    services = f"{base}/locations/{settings.region}/services"
-    receiver, worker = f"{services}/{settings.receiver_service}", f"{services}/{settings.worker_service}"
-    attached = cloud.get("pubsub", f"{topic}/subscriptions?pageSize=1000")
-    project = cloud.get("cloudresourcemanager", base)
-    is_local = settings.emulator_host is not None
-    return Facts(
-        settings=settings,
-        topic=_read(Topic, cloud.get("pubsub", topic)),
-        attached=tuple(attached.get("subscriptions", ())) if isinstance(attached, dict) else attached,
-        subscription=_read(Subscription, cloud.get("pubsub", subscription)),
-        dead_letter_topic=_read(Topic, cloud.get("pubsub", dead_letter_topic)),
-        dead_letter_subscription=_read(
-            Subscription, cloud.get("pubsub", f"{base}/subscriptions/{settings.dead_letter_subscription}")
-        ),
-        topic_policy=_read(Policy, cloud.policy("pubsub", topic)),
-        dead_letter_topic_policy=_read(Policy, cloud.policy("pubsub", dead_letter_topic)),
-        subscription_policy=_read(Policy, cloud.policy("pubsub", subscription)),
-        project_policy=_read(Policy, cloud.policy("cloudresourcemanager", base)),
-        receiver_policy=_read(Policy, cloud.policy("run", receiver)),
-        worker_policy=_read(Policy, cloud.policy("run", worker)),
-        project_number=str(project.get("name", "")).rpartition("/")[2] if isinstance(project, dict) else project,
-        receiver=_local(environ, settings.receiver_url)
-        if is_local
-        else _service(cloud, receiver, settings.receiver_url),
-        worker=_local(environ, settings.worker_url) if is_local else _service(cloud, worker, settings.worker_url),
-    )
-
-
-def _read(model: type[T], resource: dict[str, Any] | Missing) -> T | Missing:
-    return model.model_validate(resource) if isinstance(resource, dict) else resource
-
-
-def _local(environ: Mapping[str, str], url: str | None) -> Service:
-    name = "this shell's environment"
-    return Service(
-        name=name, environ=environ, unreadable={}, url=url, timeout_seconds=None, account=None, is_ready=None
-    )
-
-
-def _service(cloud: Cloud, path: str, url: str | None) -> Service | Missing:
-    found = cloud.get("run", path)
-    if not isinstance(found, dict):
-        return found
-    template = found["template"]
-    environ, unreadable = {"K_SERVICE": path.rpartition("/")[2]}, {}
-    for variable in template["containers"][0].get("env", []):
-        reference = variable.get("valueSource", {}).get("secretKeyRef")
-        value = _secret(cloud, path.split("/")[1], reference) if reference else variable.get("value", "")
-        if isinstance(value, str):
-            environ[variable["name"]] = value
-        else:
-            unreadable[variable["name"]] = value.reason if isinstance(value, Unreadable) else "its secret is not there"
-    return Service(
-        name=f"Cloud Run service {environ['K_SERVICE']}",
-        environ=environ,
-        unreadable=unreadable,
-        url=url or found.get("uri"),
-        timeout_seconds=_seconds(template.get("timeout", "300s")),
-        account=template.get("serviceAccount"),
-        is_ready=found.get("terminalCondition", {}).get("state") == "CONDITION_SUCCEEDED",
-    )
-
-
-def _secret(cloud: Cloud, project: str, reference: Mapping[str, str]) -> str | Missing:
-    """Return a secret's value. It is only looked at here: no finding ever holds it."""
-    secret = reference["secret"]
-    path = secret if "/" in secret else f"projects/{project}/secrets/{secret}"
-    found = cloud.get("secretmanager", f"{path}/versions/{reference.get('version', 'latest')}:access")
-    if not isinstance(found, dict):
-        return found
-    try:
-        return base64.b64decode(found["payload"]["data"], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return Unreadable("its secret is not UTF-8 text")
+    alert_policies: tuple[AlertPolicy, ...] | Missing
+    channels: tuple[NotificationChannel, ...] | Missing

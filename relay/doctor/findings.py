@@ -1,4 +1,4 @@
-"""What a check says: good, bad with the commands that mend it, or that it cannot be told here."""
+"""What a check finds: good, bad with the commands that mend it, or unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,35 +9,35 @@ T = TypeVar("T")
 
 
 class Verdict(StrEnum):
-    """The end of a check. What could not be looked at is never good."""
+    """The result of a check. A fact that the doctor could not read is never good."""
 
     GOOD = "good"
     BAD = "bad"
-    UNKNOWN = "cannot be told here"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The verdict of one check about one thing; `text` is one line, `mend` are shell commands to run in their order."""
+    """The verdict of one check about one thing; `text` is one line, `commands` mend it, run in their order."""
 
     check: str
     verdict: Verdict
     text: str
-    mend: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """What was looked for does not exist."""
+    """The resource does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What was looked for could not be read; whether it exists is open."""
+    """The doctor could not read the resource, so that nobody knows whether it exists."""
 
     reason: str
     is_outage: bool = False
-    """Nobody answered at all."""
+    """Whether no answer came at all."""
 
 
 def good(check: str, text: str) -> Finding:
@@ -45,21 +45,21 @@ def good(check: str, text: str) -> Finding:
     return Finding(check=check, verdict=Verdict.GOOD, text=text)
 
 
-def bad(check: str, text: str, *mend: str) -> Finding:
-    """Return a bad finding with what mends it."""
-    return Finding(check=check, verdict=Verdict.BAD, text=text, mend=mend)
+def bad(check: str, text: str, *commands: str) -> Finding:
+    """Return a bad finding with the commands that mend it."""
+    return Finding(check=check, verdict=Verdict.BAD, text=text, commands=commands)
 
 
 def unknown(check: str, text: str) -> Finding:
-    """Return that it cannot be told, and why."""
+    """Return that the doctor cannot judge, and why."""
     return Finding(check=check, verdict=Verdict.UNKNOWN, text=text)
 
 
-def about(check: str, fact: T | Absent | Unreadable, decide: Callable[[T], Finding], *, missing: str) -> Finding:
-    """Return what `decide` makes of the fact, or that nothing can be told without it; `missing` names it."""
+def judged(check: str, fact: T | Absent | Unreadable, judge: Callable[[T], Finding], *, name: str) -> Finding:
+    """Return the finding that `judge` makes of a fact, or unknown without the fact, which people call `name`."""
     match fact:
         case Absent():
-            return unknown(check, f"{missing} does not exist")
+            return unknown(check, f"{name} does not exist")
         case Unreadable():
-            return unknown(check, f"{missing}: {fact.reason}")
-    return decide(fact)
+            return unknown(check, f"{name}: {fact.reason}")
+    return judge(fact)

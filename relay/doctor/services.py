@@ -1,10 +1,10 @@
-"""Checks of the services' settings: do they parse, are the hash keys there, are the limits in their order. No I/O."""
+"""Checks of the services' settings: are they valid, are the hash keys there, are the limits in order. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from relay.doctor import commands
-from relay.doctor.facts import Facts, Missing, Service, Subscription
-from relay.doctor.findings import Absent, Finding, about, bad, good, unknown
+from relay.doctor.facts import Facts, Missing, Service, Subscription, Topic
+from relay.doctor.findings import Absent, Finding, bad, good, judged, unknown
 from relay.errors import ConfigurationError
 from relay.settings.base import split_commas
 from relay.settings.doctor import DoctorSettings
@@ -15,21 +15,23 @@ from relay.topology import Topology
 ONESTOCK_WAITS_SECONDS = 15  # "Webhook configuration" (OneStock).
 HASH_KEYS = "ONESTOCK_HASH_KEYS"
 _EXAMPLE_KEYS = {"test-key-made-for-this-file"}  # .env.example's
-LARGEST_BUDGET_SECONDS = 599  # Below the largest ack deadline.
+_LARGEST_BUDGET_SECONDS = 599  # Below the largest ack deadline.
+_DAY_SECONDS = 86_400
 _LIMITS = ("HANDLER_BUDGET_SECONDS", "ACK_DEADLINE_SECONDS", "LEASE_SECONDS")
 
 
 def check(facts: Facts, wanted: Topology) -> Iterator[Finding]:
     """Yield the findings."""
-    settings = facts.settings
-    yield _settings("receiver's settings", facts.receiver, settings.receiver_service, settings, _read_receiver)
-    yield _settings("worker's settings", facts.worker, settings.worker_service, settings, _read_worker)
-    missing = "the receiver"
-    yield about("hash keys", facts.receiver, lambda receiver: _hash_keys(receiver, settings), missing=missing)
-    yield about("receiver's time", facts.receiver, lambda found: _receiver_time(found, settings), missing=missing)
+    settings, receiver, worker = facts.settings, facts.receiver, facts.worker
+    yield _settings("receiver's settings", receiver, settings.receiver_service, settings, _read_receiver)
+    yield _settings("worker's settings", worker, settings.worker_service, settings, _read_worker)
+    name = "the receiver"
+    yield judged("hash keys", receiver, lambda found: _hash_keys(found, settings), name=name)
+    yield judged("receiver's time", receiver, lambda found: _receiver_time(found, settings), name=name)
     pushed = facts.subscription if isinstance(facts.subscription, Subscription) else None
     ack_deadline = pushed.ack_deadline_seconds if pushed else wanted.ack_deadline_seconds
-    yield about("limits", facts.worker, lambda found: _limits(found, ack_deadline, settings), missing="the worker")
+    yield judged("limits", worker, lambda found: _limits(found, ack_deadline, settings), name="the worker")
+    yield judged("memory of runs", worker, lambda found: _memory(found, facts), name="the worker")
 
 
 def _settings(
@@ -37,32 +39,32 @@ def _settings(
 ) -> Finding:
     if isinstance(service, Absent):
         return bad(check, f"there is no Cloud Run service {name} in {settings.region}; set REGION, or deploy it")
-    return about(check, service, lambda found: _valid(check, found, read), missing=name)
+    return judged(check, service, lambda found: _valid(check, found, read), name=name)
 
 
 def _valid(check: str, service: Service, read: Callable[[Service], None]) -> Finding:
     hidden = sorted(set(service.unreadable) - {HASH_KEYS})
     if hidden:
-        return unknown(check, f"{', '.join(hidden)}: the secrets may not be read here")
+        return unknown(check, f"{', '.join(hidden)}: your account may not read the secrets")
     try:
         read(service)
     except ConfigurationError as error:
         return bad(check, f"{service.name}: {error}")
-    return good(check, f"{service.name} has what it needs")
+    return good(check, f"{service.name}: every setting is valid")
 
 
 def _read_receiver(service: Service) -> None:
-    """Raise ConfigurationError as the receiver's start would, the hash keys aside: they have a check of their own."""
+    """Raise ConfigurationError as the receiver would at its start; the hash keys have a check of their own."""
     ReceiverSettings.from_environ({**service.environ, HASH_KEYS: "stand-in"})
 
 
 def _read_worker(service: Service) -> None:
-    """Raise ConfigurationError as the worker's start would, the limits aside: they have a check of their own."""
+    """Raise ConfigurationError as the worker would at its start; the limits have a check of their own."""
     environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
     budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings)
     if budget is not None:
-        # The calls that a handler makes must fit into its budget; whether the budget itself fits is the other check.
-        environ["HANDLER_BUDGET_SECONDS"] = f"{min(budget, LARGEST_BUDGET_SECONDS):g}"
+        # A handler's calls must fit into its budget; the check of the limits says whether the budget fits.
+        environ["HANDLER_BUDGET_SECONDS"] = f"{min(budget, _LARGEST_BUDGET_SECONDS):g}"
     WorkerSettings.from_environ(environ)
 
 
@@ -72,7 +74,7 @@ def _hash_keys(receiver: Service, settings: DoctorSettings) -> Finding:
         return unknown(check, f"{receiver.unreadable[HASH_KEYS]}; ask for roles/secretmanager.secretAccessor")
     mode = receiver.environ.get("ONESTOCK_SIGNATURE") or "required"
     if mode != "required":
-        return unknown(check, f"ONESTOCK_SIGNATURE is {mode}: webhooks are accepted from anybody")
+        return unknown(check, f"ONESTOCK_SIGNATURE is {mode}: the receiver takes webhooks from anybody")
     keys = split_commas(receiver.environ.get(HASH_KEYS, ""))
     problem = _problem_of(keys)
     if problem is None:
@@ -84,14 +86,14 @@ def _hash_keys(receiver: Service, settings: DoctorSettings) -> Finding:
         f"printf %s 'NEWEST,OLDER' | gcloud secrets versions add onestock-hash-keys --project={settings.project} "
         "--data-file=-"
     )
-    update = commands.update_service(settings.receiver_service, settings.project, settings.region, flag)
-    return bad(check, f"{HASH_KEYS}: {problem}", new_version, update)
+    update = commands.of_service(settings, settings.receiver_service, receiver).update(flag)
+    return bad(check, f"{HASH_KEYS}: {problem}", new_version, *update)
 
 
 def _problem_of(keys: tuple[str, ...]) -> str | None:
-    """Say what is wrong with the keys, without ever repeating one."""
+    """Return what is wrong with the keys; the text never holds a key."""
     if not keys:
-        return "missing: every webhook is refused"
+        return "missing: the receiver refuses every webhook"
     if any(key in _EXAMPLE_KEYS for key in keys):
         return "holds the example's key, which everybody knows"
     if any(key[0] in "\"'" or not key.isprintable() or " " in key for key in keys):
@@ -105,51 +107,66 @@ def _receiver_time(receiver: Service, settings: DoctorSettings) -> Finding:
     check, budget = "receiver's time", _number(receiver, "PUBLISH_BUDGET_SECONDS", ReceiverSettings)
     if budget is None:
         return unknown(check, "PUBLISH_BUDGET_SECONDS is no number")
-    if receiver.timeout_seconds is None:
+    if receiver.serving is None:
         return unknown(check, f"gives up after {budget:g} s; there is no Cloud Run timeout on this machine")
-    if not budget < receiver.timeout_seconds:
-        mend = _timeout(settings.receiver_service, settings, ONESTOCK_WAITS_SECONDS)
-        text = f"Cloud Run breaks off after {receiver.timeout_seconds:g} s, the publish budget is {budget:g} s"
-        return bad(check, text, mend)
-    return good(check, f"gives up after {budget:g} s, before Cloud Run ({receiver.timeout_seconds:g} s) and OneStock")
+    timeout = receiver.serving.timeout_seconds
+    if not budget < timeout:
+        service = commands.of_service(settings, settings.receiver_service, receiver)
+        text = f"Cloud Run ends the request after {timeout:g} s, the publish budget is {budget:g} s"
+        return bad(check, text, *service.update(f"--timeout={ONESTOCK_WAITS_SECONDS:g}"))
+    return good(check, f"gives up after {budget:g} s, before Cloud Run ({timeout:g} s) and OneStock")
 
 
 def _limits(worker: Service, ack_deadline: float, settings: DoctorSettings) -> Finding:
     check = "limits"
     found = {name: _number(worker, name, WorkerSettings) for name in _LIMITS}
-    budget, believed, lease = found.values()
-    if budget is None or believed is None or lease is None:
+    budget, assumed, lease = found.values()
+    if budget is None or assumed is None or lease is None:
         return bad(check, f"not a number: {', '.join(name for name, value in found.items() if value is None)}")
-    timeout = worker.timeout_seconds
-    order = (
-        f"budget {budget:g} < Cloud Run {'?' if timeout is None else f'{timeout:g}'} <= ack deadline {ack_deadline:g}"
-    )
-    order = f"{order} < lease {lease:g}"
+    timeout = worker.serving.timeout_seconds if worker.serving else None
+    shown = "?" if timeout is None else f"{timeout:g}"
+    order = f"budget {budget:g} < Cloud Run {shown} <= ack deadline {ack_deadline:g} < lease {lease:g}"
+    if timeout is not None and timeout > ack_deadline:
+        text = f"must be {order}: Pub/Sub repeats an event while Cloud Run still lets its handlers run"
+        service = commands.of_service(settings, settings.worker_service, worker)
+        return bad(check, text, *service.update(f"--timeout={ack_deadline:g}"))
     problems: dict[str, str] = {}
     if not budget < (timeout or ack_deadline):
         problems["HANDLER_BUDGET_SECONDS"] = f"{WorkerSettings.model_fields['handler_budget_seconds'].default:g}"
     if not ack_deadline < lease:
         problems["LEASE_SECONDS"] = f"{ack_deadline + 60:g}"
-    if believed != ack_deadline:
+    if assumed != ack_deadline:
         problems["ACK_DEADLINE_SECONDS"] = f"{ack_deadline:g}"
-    if timeout is not None and timeout > ack_deadline:
-        text = f"must be {order}: Pub/Sub repeats what Cloud Run still lets run"
-        return bad(check, text, _timeout(settings.worker_service, settings, ack_deadline))
     if problems:
-        return bad(check, f"must be {order}; wrong: {', '.join(problems)}", _set(problems, settings))
+        return bad(check, f"must be {order}; wrong: {', '.join(problems)}", *_set(problems, worker, settings))
     if timeout is None:
         return unknown(check, f"{order}: there is no Cloud Run timeout on this machine, the others are in order")
     return good(check, order)
 
 
-def _set(variables: Mapping[str, str], settings: DoctorSettings) -> str:
+def _memory(worker: Service, facts: Facts) -> Finding:
+    """Judge whether the worker remembers a completed run for longer than its event can come back."""
+    check, remembered = "memory of runs", _number(worker, "RETENTION_SECONDS", WorkerSettings)
+    if remembered is None:
+        return unknown(check, "RETENTION_SECONDS is no number")
+    waiting, dead_letters, kept = facts.subscription, facts.dead_letter_topic, facts.dead_letter_subscription
+    if not (isinstance(waiting, Subscription) and isinstance(dead_letters, Topic) and isinstance(kept, Subscription)):
+        return unknown(check, "the retentions to compare it with could not be read")
+    # An event waits, becomes a dead letter on its last day, comes back on the dead letter's last day, and waits again.
+    dead_seconds = max(dead_letters.message_retention_duration, kept.message_retention_duration)
+    comes_back_seconds = 2 * waiting.message_retention_duration + dead_seconds
+    text = f"runs are remembered for {commands.days(remembered)}, an event can come back for"
+    text = f"{text} {commands.days(comes_back_seconds)}"
+    if not remembered > comes_back_seconds:
+        variables = {"RETENTION_SECONDS": f"{comes_back_seconds + _DAY_SECONDS:.0f}"}
+        return bad(check, f"{text}: a redrive repeats what is done", *_set(variables, worker, facts.settings))
+    return good(check, text)
+
+
+def _set(variables: Mapping[str, str], worker: Service, settings: DoctorSettings) -> tuple[str, ...]:
     if settings.emulator_host:
-        return "export " + " ".join(f"{name}={value}" for name, value in variables.items())
-    return commands.update_service(settings.worker_service, settings.project, settings.region, variables=variables)
-
-
-def _timeout(service: str, settings: DoctorSettings, seconds: float) -> str:
-    return commands.update_service(service, settings.project, settings.region, f"--timeout={seconds:g}")
+        return ("export " + " ".join(f"{name}={value}" for name, value in variables.items()),)
+    return commands.of_service(settings, settings.worker_service, worker).update(variables=variables)
 
 
 def _number(service: Service, variable: str, model: type[ReceiverSettings] | type[WorkerSettings]) -> float | None:

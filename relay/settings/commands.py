@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from relay import topology
 from relay.settings.base import PubSubSettings, ResourceName
 
 
@@ -14,6 +15,21 @@ class TopicSettings(PubSubSettings):
     def topic_path(self) -> str:
         """The topic's full name, `projects/PROJECT/topics/TOPIC`."""
         return f"projects/{self.project}/topics/{self.topic}"
+
+
+class SubscriptionSettings(PubSubSettings):
+    """What the commands read that look at the push subscription."""
+
+    subscription: ResourceName = Field(
+        default=topology.DEFAULT_SUBSCRIPTION,
+        alias="PUBSUB_SUBSCRIPTION",
+        description="The subscription that pushes the events to the worker.",
+    )
+
+    @property
+    def subscription_path(self) -> str:
+        """The subscription's full name, `projects/PROJECT/subscriptions/SUBSCRIPTION`."""
+        return topology.subscription_path(self.project, self.subscription)
 
 
 class ToolSettings(TopicSettings):

@@ -3,19 +3,15 @@
 from pydantic import Field
 
 from relay import topology
-from relay.settings.base import HostAndPort, PubSubSettings, ResourceName
+from relay.settings.base import HostAndPort, ResourceName
+from relay.settings.commands import SubscriptionSettings
 
 
-class DoctorSettings(PubSubSettings):
-    """Where the relay lives. The defaults are those of deploy/."""
+class DoctorSettings(SubscriptionSettings):
+    """Where the relay runs. The defaults are those of deploy/."""
 
     topic: ResourceName = Field(
         default=topology.DEFAULT_TOPIC, alias="PUBSUB_TOPIC", description="The topic that the events are published to."
-    )
-    subscription: ResourceName = Field(
-        default=topology.DEFAULT_SUBSCRIPTION,
-        alias="PUBSUB_SUBSCRIPTION",
-        description="The subscription that pushes the events to the worker.",
     )
     dead_letter_topic: ResourceName = Field(
         default=topology.DEFAULT_DEAD_LETTER_TOPIC,

@@ -30,16 +30,16 @@ class WorkerSettings(ServiceSettings):
     )
     push_auth: PushAuth = Field(
         alias="PUSH_AUTH",
-        description="Who checks that a push comes from your subscription: oidc (the worker), iam (Cloud Run's invoker "
-        "check) or off (nobody; refused on Cloud Run).",
+        description="Who verifies that a push comes from your subscription: iam (Cloud Run's invoker check; the worker "
+        "compares what the token claims), oidc (the worker, anywhere else) or off (nobody; refused on Cloud Run).",
     )
     push_audience: str | None = Field(
-        default=None, alias="PUSH_AUDIENCE", description="The audience of the push subscription's tokens; for oidc."
+        default=None, alias="PUSH_AUDIENCE", description="The audience of the push subscription's tokens."
     )
     push_service_account: str | None = Field(
         default=None,
         alias="PUSH_SERVICE_ACCOUNT",
-        description="The e-mail of the service account that the push subscription signs with; for oidc.",
+        description="The e-mail of the service account that the push subscription's tokens name.",
     )
     watchdog_service_account: str | None = Field(
         default=None,
@@ -134,8 +134,11 @@ class WorkerSettings(ServiceSettings):
     def _push_is_checked(self) -> Self:
         if self.push_auth is PushAuth.OFF and self.is_on_cloud_run:
             raise ValueError("PUSH_AUTH: off is refused on Cloud Run; set it to oidc or iam")
-        if self.push_auth is PushAuth.OIDC and not (self.push_audience and self.push_service_account):
-            raise ValueError("PUSH_AUTH: oidc needs PUSH_AUDIENCE and PUSH_SERVICE_ACCOUNT; set both")
+        names_pusher = self.push_audience and self.push_service_account
+        if self.push_auth is not PushAuth.OFF and not names_pusher:
+            raise ValueError(f"PUSH_AUTH: {self.push_auth} needs PUSH_AUDIENCE and PUSH_SERVICE_ACCOUNT; set both")
+        if self.push_auth is PushAuth.IAM and not self.is_on_cloud_run:
+            raise ValueError("PUSH_AUTH: iam relies on Cloud Run, which verifies the caller; set it to oidc elsewhere")
         default_url = type(self).model_fields["push_certificates_url"].default
         if self.is_on_cloud_run and self.push_certificates_url != default_url:
             raise ValueError("PUSH_CERTIFICATES_URL: only tests may change it; unset it on Cloud Run")

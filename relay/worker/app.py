@@ -16,11 +16,12 @@ from relay.errors import AuthenticationError, EnvelopeError, OneStockError
 from relay.events import Delivery, labels_of
 from relay.onestock.watchdog import Watchdog, text_of
 from relay.registry import suggestion_for
-from relay.settings.worker import WorkerSettings
+from relay.settings.worker import PushAuth, WorkerSettings
 from relay.tracing import Trace
 from relay.worker import push
 from relay.worker.auth import Authenticate
 from relay.worker.dispatch import Dispatcher, Outcome, Run
+from relay.worker.invoker import authorization_of
 
 PUSH_PATH = "/pubsub/push"
 WATCHDOG_PATH = "/onestock/watchdog"
@@ -59,7 +60,7 @@ def create_app(
 
     def receive_push() -> ResponseReturnValue:
         started = time.monotonic()
-        authenticate(request.headers.get("Authorization"))
+        authenticate(authorization_of(request.headers, settings.push_auth))
         delivery = push.read(
             _headers_of(request), _body_of(request), max_body_bytes=settings.max_body_bytes, now=datetime.now(UTC)
         )
@@ -72,7 +73,7 @@ def create_app(
     app.add_url_rule(PUSH_PATH, view_func=receive_push, methods=["POST"])
     app.add_url_rule("/health", "health", lambda: {"status": "ok"}, methods=["GET"])
     if watchdog is not None:
-        look = _watchdog_view(watchdog, authenticate_scheduler or authenticate)
+        look = _watchdog_view(watchdog, authenticate_scheduler or authenticate, settings.push_auth)
         app.add_url_rule(WATCHDOG_PATH, "watchdog", look, methods=["POST"])
     app.register_error_handler(EnvelopeError, _bad_envelope)
     app.register_error_handler(AuthenticationError, _unauthenticated)
@@ -122,11 +123,11 @@ def _unexpected_error(error: Exception) -> ResponseReturnValue:
     return _acknowledgement(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate) -> Any:
+def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate, push_auth: PushAuth) -> Any:
     def look() -> ResponseReturnValue:
         """Let the watchdog look; 503 where OneStock cannot be asked, so that Cloud Scheduler tries again."""
         try:
-            authenticate(request.headers.get("Authorization"))
+            authenticate(authorization_of(request.headers, push_auth))
             findings = watchdog.look()
         except AuthenticationError as error:
             logger.warning("Watchdog refused: %s", error.reason)

@@ -1,4 +1,4 @@
-"""Who may push. `oidc` verifies Pub/Sub's token here; `iam` leaves it to Cloud Run; `off` asks nobody.
+"""Who may push. `oidc` verifies Pub/Sub's token here; `iam` (invoker.py) relies on Cloud Run; `off` asks nobody.
 
 Source: "Authentication for push subscriptions" (Google Cloud Pub/Sub documentation).
 """
@@ -14,6 +14,8 @@ import requests
 
 from relay.errors import AuthenticationError
 from relay.settings.worker import PushAuth, WorkerSettings
+from relay.worker.claims import CLOCK_SKEW_SECONDS, REPLACED_SIGNATURE, ExpectedClaims, bearer_token
+from relay.worker.invoker import InvokerAuthenticator
 
 Authenticate = Callable[[str | None], None]
 """Takes the Authorization header; raises AuthenticationError unless the caller may push."""
@@ -24,28 +26,27 @@ FetchCertificates = Callable[[], Mapping[str, str]]
 CERTIFICATES_LIFETIME_SECONDS = 3_600
 MIN_SECONDS_BETWEEN_FETCHES = 60  # Made-up key ids must not make us call Google for each request.
 FETCH_TIMEOUT_SECONDS = 5
-CLOCK_SKEW_SECONDS = 10
 MAX_REMEMBERED_TOKENS = 100  # Pub/Sub uses one token for many pushes; only verified ones are remembered.
-
-_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
-_MAX_TOKEN_LENGTH = 8_192
 
 logger = logging.getLogger(__name__)
 
 
 def authenticator(settings: WorkerSettings, service_account: str | None) -> Authenticate:
     """Return the check of `PUSH_AUTH` for callers with the e-mail `service_account`."""
-    if settings.push_auth is not PushAuth.OIDC:
+    if settings.push_auth is PushAuth.OFF:
         return anybody
+    audience, service_account = settings.push_audience or "", service_account or ""
+    if settings.push_auth is PushAuth.IAM:
+        return InvokerAuthenticator(audience=audience, service_account=service_account)
     return OidcAuthenticator(
-        audience=settings.push_audience or "",
-        service_account=service_account or "",
+        audience=audience,
+        service_account=service_account,
         certificates=CertificateCache(certificates_from(settings.push_certificates_url)),
     )
 
 
 def anybody(_: str | None) -> None:
-    """Let every caller in: for `iam`, where Cloud Run has checked the invoker, and for `off`."""
+    """Let every caller in, for `off`."""
 
 
 def certificates_from(url: str) -> FetchCertificates:
@@ -114,46 +115,38 @@ class OidcAuthenticator:
         now: Callable[[], float] = time.time,
     ) -> None:
         """`service_account` is the e-mail that the tokens must carry; `now` gives Unix seconds."""
-        self._audience = audience
-        self._service_account = service_account
+        self._expected = ExpectedClaims(audience=audience, service_account=service_account)
         self._certificates = certificates
         self._now = now
         self._verified_until: dict[str, float] = {}
 
     def __call__(self, authorization: str | None) -> None:
         """Return if the header holds a valid token of ours. Raises AuthenticationError."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_LENGTH:
-            raise AuthenticationError("no bearer token", status=401)
+        token = bearer_token(authorization)
         if self._verified_until.get(token, 0) > self._now():
             return
         claims = self._verified_claims(token)
-        self._check(claims)
+        self._expected.check(claims, now=self._now())
         if len(self._verified_until) >= MAX_REMEMBERED_TOKENS:
             self._verified_until.clear()
         self._verified_until[token] = claims["exp"]
 
     def _verified_claims(self, token: str) -> Mapping[str, Any]:
+        if token.endswith(f".{REPLACED_SIGNATURE}"):
+            raise AuthenticationError(
+                f"Cloud Run's invoker check has replaced the token's signature ({REPLACED_SIGNATURE}), so that oidc "
+                "cannot verify it; set PUSH_AUTH=iam",
+                status=401,
+            )
         try:
             key_id = google.auth.jwt.decode_header(token).get("kid")
             certificates = self._certificates.for_key(key_id)
             claims: dict[str, Any] = google.auth.jwt.decode(
-                token, certs=certificates, audience=self._audience, clock_skew_in_seconds=CLOCK_SKEW_SECONDS
+                token, certs=certificates, clock_skew_in_seconds=CLOCK_SKEW_SECONDS
             )
-            not_before = float(claims.get("nbf", 0))
         except AuthenticationError:
             raise
         except Exception as error:
             # Malformed tokens fail in many ways (ValueError, TypeError, RecursionError ...): each is a refusal.
             raise AuthenticationError(f"token not valid: {type(error).__name__}: {error}", status=401) from error
-        if not_before > self._now() + CLOCK_SKEW_SECONDS:
-            raise AuthenticationError("token not valid yet", status=401)
         return claims
-
-    def _check(self, claims: Mapping[str, Any]) -> None:
-        if claims.get("iss") not in _ISSUERS:
-            raise AuthenticationError("token of another issuer", status=401)
-        if claims.get("email_verified") is not True:
-            raise AuthenticationError("the token's e-mail is not verified", status=403)
-        if claims.get("email") != self._service_account:
-            raise AuthenticationError("token of another service account", status=403)

@@ -21,6 +21,7 @@ from relay.registry import Handler, Registry, Reject, Retry
 from relay.settings.worker import WorkerSettings
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
 from relay.stores.completing import complete
+from relay.worker import smoke
 from relay.worker.budget import BudgetRunner, NoVerdict, OverBudget
 
 _READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
@@ -139,7 +140,7 @@ class Dispatcher:
             reason = str(error)
             run = self._within_budget(_READING, lambda: self._quarantine_unread(delivery, reason))
             return run.outcome, [run]
-        handlers = self._registry.for_event_type(delivery.event_type)
+        handlers = smoke.handlers_for(delivery, self._registry)
         runs = [self._run(handler, delivery, content) for handler in handlers]
         return max((run.outcome for run in runs), key=_FROM_BEST_TO_WORST.index, default=Outcome.UNHANDLED), runs
 

@@ -28,6 +28,7 @@ _ATTRIBUTE_NAMES = (
     "rerun",
     "only_handler",
     "synthetic",
+    "smoke",
 )
 
 

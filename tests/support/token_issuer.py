@@ -20,6 +20,7 @@ from tests.support.serving import serving
 KEY_ID = "k1"
 AUDIENCE = "https://worker.example.com"
 EMAIL = "push@test-relay.iam.gserviceaccount.com"
+REPLACED_SIGNATURE = "SIGNATURE_REMOVED_BY_GOOGLE"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -51,6 +52,10 @@ class TokenIssuer:
         """Return a signed token; genuine unless something is changed."""
         encoded: bytes = google.auth.jwt.encode(self._signer, claims(**changes), key_id=key_id)
         return encoded.decode()
+
+    def token_behind_cloud_run(self, **changes: Any) -> str:
+        """Return a token as Cloud Run's invoker check may hand it to the container: without its signature."""
+        return f"{self.token(**changes).rpartition('.')[0]}.{REPLACED_SIGNATURE}"
 
     def unsigned(self) -> str:
         """Return a token that says it needs no signature."""

@@ -18,6 +18,7 @@ import requests
 from relay.local.processes import Child, free_port
 from relay.local.services import ROOT
 from tests.support.parts import OneStock, Service, order_event
+from tests.support.token_issuer import AUDIENCE, EMAIL
 from tests.support.waiting import wait_until
 
 LAST_STAGE = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2]
@@ -98,7 +99,7 @@ def test_the_first_answer_is_healthy_and_webhooks_are_taken_at_once(container: S
 def test_a_service_starts_within_three_seconds(
     service: str, image: Path, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    settings |= {"PUSH_AUTH": "iam"}
+    settings |= {"PUSH_AUTH": "iam", "PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL, "K_SERVICE": service}
     before = cpu_seconds_of_ended_children()
 
     running = started(["gunicorn", f"main:{service}()"], image, settings, tmp_path / "service.log")

@@ -1,0 +1,128 @@
+"""`relay pause` stops the pushes and loses nothing; `relay resume` brings every event, in its order."""
+
+from typing import Any
+
+import pytest
+import requests
+
+from relay.local.emulator import Emulator
+from tests.system.conftest import OneStock, PubSub, Service, Tool, new_pubsub, order_event, wait_until
+
+EVENTS = 20
+
+
+@pytest.fixture
+def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+    return new_pubsub(emulator, worker_port)
+
+
+@pytest.fixture
+def operator(settings: dict[str, str], pubsub: PubSub) -> Tool:
+    return Tool({**settings, "PUBSUB_SUBSCRIPTION": pubsub.topology.subscription})
+
+
+def read(pubsub: PubSub, path: str) -> requests.Response:
+    return requests.get(f"http://{pubsub.emulator.host}/v1/{path}", timeout=5)
+
+
+def subscription(pubsub: PubSub) -> dict[str, Any]:
+    found: dict[str, Any] = read(pubsub, pubsub.topology.subscription_path).json()
+    return found
+
+
+def marker(pubsub: PubSub) -> requests.Response:
+    return read(pubsub, f"projects/test-relay/topics/{pubsub.topology.subscription}-paused")
+
+
+def set_push_config(pubsub: PubSub, **config: Any) -> None:
+    url = f"http://{pubsub.emulator.host}/v1/{pubsub.topology.subscription_path}:modifyPushConfig"
+    requests.post(url, json={"pushConfig": config}, timeout=5).raise_for_status()
+
+
+def test_nothing_is_lost_and_no_attempt_used_up_in_a_pause(
+    pubsub: PubSub, operator: Tool, onestock: OneStock, worker: Service
+) -> None:
+    paused = operator.run("pause", "--reason", "the shop is being repaired")
+    answers = [onestock.send(order_event("P-1", step)) for step in range(EVENTS)]
+    # Whether anything arrives can only be seen by waiting; the emulator pushes within milliseconds.
+    with pytest.raises(AssertionError):
+        wait_until(lambda: worker.canonical("delivery"), within=2)
+    resumed = operator.run("resume")
+
+    wait_until(lambda: len(worker.canonical("delivery")) == EVENTS, within=30)
+    assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
+    assert {answer.status_code for answer in answers} == {202}
+    assert "wait for 7 days" in paused.stdout
+    assert "the shop is being repaired" in resumed.stdout
+    sent = [answer.json()["event_id"] for answer in answers]
+    assert [line["event_id"] for line in worker.canonical("delivery")] == sent
+    assert pubsub.dead_letters() == []
+
+
+def test_resume_puts_the_push_configuration_back_exactly(pubsub: PubSub, operator: Tool) -> None:
+    set_push_config(
+        pubsub,
+        pushEndpoint="http://127.0.0.1:9/pubsub/push",
+        attributes={"x-goog-version": "v1"},
+        oidcToken={"serviceAccountEmail": "push@test-relay.iam.gserviceaccount.com", "audience": "https://w.example"},
+        noWrapper={"writeMetadata": True},
+    )
+    before = subscription(pubsub)
+
+    operator.run("pause", "--reason", "test")
+    meanwhile, labels = subscription(pubsub), marker(pubsub).json()["labels"]
+    operator.run("resume")
+
+    assert not meanwhile.get("pushConfig")
+    assert labels["paused-since"].startswith("20")
+    assert subscription(pubsub) == before
+    assert marker(pubsub).status_code == 404
+
+
+def test_pausing_twice_keeps_the_first_pause(pubsub: PubSub, operator: Tool) -> None:
+    before = subscription(pubsub)
+    operator.run("pause", "--reason", "first")
+
+    again = operator.run("pause", "--reason", "second")
+    operator.run("resume")
+
+    assert again.returncode == 0
+    assert "Paused already" in again.stdout
+    assert "Reason: first" in again.stdout
+    assert subscription(pubsub) == before
+
+
+def test_a_resume_keeps_an_endpoint_that_somebody_has_set_meanwhile(pubsub: PubSub, operator: Tool) -> None:
+    operator.run("pause", "--reason", "test")
+    set_push_config(pubsub, pushEndpoint="http://127.0.0.1:9/other")
+
+    resumed = operator.run("resume")
+
+    assert "keeps that endpoint" in resumed.stdout
+    assert subscription(pubsub)["pushConfig"] == {"pushEndpoint": "http://127.0.0.1:9/other"}
+    assert marker(pubsub).status_code == 404
+
+
+def test_a_pause_after_one_that_broke_off_remembers_the_endpoint_of_this_moment(pubsub: PubSub, operator: Tool) -> None:
+    operator.run("pause", "--reason", "broke off")
+    set_push_config(pubsub, pushEndpoint="http://127.0.0.1:9/other")
+
+    operator.run("pause", "--reason", "once more")
+    resumed = operator.run("resume")
+
+    assert "once more" in resumed.stdout
+    assert subscription(pubsub)["pushConfig"] == {"pushEndpoint": "http://127.0.0.1:9/other"}
+
+
+def test_what_cannot_be_paused_or_resumed_is_told_in_one_line(pubsub: PubSub, operator: Tool) -> None:
+    nothing = operator.run("resume")
+    set_push_config(pubsub)
+    pulled = operator.run("pause", "--reason", "test")
+    missing = Tool({**operator.environ, "PUBSUB_SUBSCRIPTION": "not-there"}).run("pause", "--reason", "test")
+    without_reason = operator.run("pause", "--reason", " ")
+
+    assert (nothing.returncode, nothing.stdout.count("\n")) == (0, 1)
+    assert (pulled.returncode, len(pulled.stderr.splitlines())) == (1, 1)
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
+    assert "not-there" in missing.stderr
+    assert without_reason.returncode == 2

@@ -1,0 +1,63 @@
+"""Behind Cloud Run's invoker check the worker lets in our subscription's pushes, although their signature is gone."""
+
+import base64
+import time
+import uuid
+
+import pytest
+import requests
+
+from relay.worker.app import PUSH_PATH
+from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
+from tests.system.conftest import Service
+
+ISSUER = TokenIssuer()
+ON_CLOUD_RUN = {"K_SERVICE": "onestock-worker", "PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL}
+
+
+def pushed(worker: Service, **headers: str) -> int:
+    """Push one invented event, and return the answer's status."""
+    data = base64.b64encode(f'{{"order_id": "I-{uuid.uuid4().hex}"}}'.encode()).decode()
+    attributes = {"event_type": "order_state_changed"}
+    envelope = {"message": {"data": data, "messageId": "1", "attributes": attributes}, "subscription": "projects/p"}
+    named = {name.replace("_", "-"): f"Bearer {token}" for name, token in headers.items()}
+    url = f"http://127.0.0.1:{worker.port}{PUSH_PATH}"
+    return requests.post(url, json=envelope, headers=named, timeout=10).status_code
+
+
+@pytest.fixture
+def invoked(settings: dict[str, str], request: pytest.FixtureRequest) -> Service:
+    """Return a worker that relies on the invoker check."""
+    settings |= {**ON_CLOUD_RUN, "PUSH_AUTH": "iam"}
+    worker: Service = request.getfixturevalue("worker")
+    return worker
+
+
+@pytest.fixture
+def verifying(settings: dict[str, str], request: pytest.FixtureRequest) -> Service:
+    """Return a worker that verifies signatures itself."""
+    settings |= {**ON_CLOUD_RUN, "PUSH_AUTH": "oidc"}
+    worker: Service = request.getfixturevalue("worker")
+    return worker
+
+
+def test_iam_takes_our_subscriptions_pushes_and_nobody_elses(invoked: Service) -> None:
+    ours = ISSUER.token_behind_cloud_run()
+    other_account = ISSUER.token_behind_cloud_run(email="operator@test-relay.iam.gserviceaccount.com")
+
+    assert pushed(invoked, Authorization=ours) == 204
+    assert pushed(invoked, X_Serverless_Authorization=ours) == 204
+    assert pushed(invoked) == 401
+    assert pushed(invoked, Authorization=ISSUER.token_behind_cloud_run(exp=int(time.time()) - 60)) == 401
+    assert pushed(invoked, Authorization=ISSUER.token_behind_cloud_run(aud="https://other.example.com")) == 401
+    assert pushed(invoked, Authorization=other_account) == 403
+    assert pushed(invoked, Authorization=ours, X_Serverless_Authorization=other_account) == 403
+    assert len([line for line in invoked.canonical("delivery") if line["outcome"] == "unauthenticated"]) == 5
+
+
+def test_oidc_behind_the_invoker_check_says_in_its_log_what_to_set(verifying: Service) -> None:
+    assert pushed(verifying, Authorization=ISSUER.token_behind_cloud_run()) == 401
+
+    refusal = verifying.canonical("delivery")[0]["message"]
+    assert "SIGNATURE_REMOVED_BY_GOOGLE" in refusal
+    assert "PUSH_AUTH=iam" in refusal
