@@ -11,6 +11,7 @@
     |- MessageTooLarge          the webhook does not fit into one Pub/Sub message: 413
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
+    |- LogUnreadable            the services' log lines cannot be read: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
     |- UnreadableContent        no handler can ever read this event: it goes to quarantine
@@ -73,6 +74,10 @@ class PublishError(RelayError):
 
 class PubSubError(RelayError):
     """Whoever runs the command can mend it, or try again: Pub/Sub did not do what was asked."""
+
+
+class LogUnreadable(RelayError):
+    """Whoever runs the command can mend it, or try again: the services' log lines cannot be read."""
 
 
 class EnvelopeError(RelayError):

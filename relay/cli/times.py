@@ -50,3 +50,8 @@ def shown_duration(seconds: float) -> str:
             parts.append(f"{left // size}{unit}")
             left %= size
     return " ".join(parts[:2])
+
+
+def shown_moment(moment: datetime) -> str:
+    """Return a moment to the second in UTC, as an option of a command takes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -189,14 +189,17 @@ def watch(*, as_json: bool) -> None:
     from relay.onestock.watchdog import Watchdog, text_of
 
     with _connected() as (onestock, settings):
-        findings = Watchdog(onestock, _sightings(), settings, now=lambda: datetime.now(UTC)).look()
+        watchdog = Watchdog(onestock, _sightings(), settings, now=lambda: datetime.now(UTC))
+        checks = watchdog.check()
     if as_json:
-        shown = [{**_as_json(found.webhook), "is_fine": found.is_fine, "told": text_of(found)} for found in findings]
+        shown = [{**_as_json(check.webhook), "is_fine": check.is_fine, "told": text_of(check)} for check in checks]
         click.echo(json.dumps(shown, indent=2))
     else:
-        for found in findings:
-            click.echo(text_of(found))
-    sys.exit(0 if findings and all(found.is_fine for found in findings) else 1)
+        for check in checks:
+            click.echo(text_of(check))
+    if not checks:
+        click.echo(watchdog.none_text, err=True)
+    sys.exit(0 if checks and all(check.is_fine for check in checks) else 1)
 
 
 @contextmanager

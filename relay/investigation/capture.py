@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError, model_validato
 
 from relay.errors import CaptureError
 from relay.investigation.diagnosis import Capture, Header
-from relay.investigation.history import Entry, read_entries
+from relay.investigation.entries import Entry, read_entries
 from relay.receiver.signature import HEADER
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/[0-9.]+", re.ASCII)

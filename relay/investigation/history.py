@@ -1,56 +1,29 @@
-"""What happened to an event, from the services' log lines. No I/O: log entries in, steps and a verdict out."""
+"""What happened to an event, from the services' log lines. No I/O: log entries in, steps and the event's place out."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
-_LABELS = "logging.googleapis.com/labels"
+from relay.investigation.entries import Entry
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One log line, wherever it was read."""
-
-    time: datetime
-    fields: Mapping[str, Any]
-    labels: Mapping[str, str]
-    severity: str
-
-    @classmethod
-    def from_line(cls, line: Mapping[str, Any]) -> Self | None:
-        """Return the entry in a line of a service's output, or in an entry as `gcloud logging read` prints it."""
-        fields = line.get("jsonPayload", line)
-        labels = line.get("labels", line.get(_LABELS, {}))
-        time = _moment(line.get("timestamp", line.get("time")))
-        if not isinstance(fields, dict) or not isinstance(labels, dict) or time is None:
-            return None
-        return cls(time=time, fields=fields, labels=labels, severity=str(line.get("severity", "INFO")))
+MAX_DELIVERY_ATTEMPTS = 100  # As relay.pubsub.topology declares: then Pub/Sub makes the message a dead letter.
 
 
-def read_entries(text: str) -> Iterator[Entry]:
-    """Yield the entries in `text`: one JSON object a line, or one JSON array; anything else in it is passed over."""
-    whole = _json_or_none(text) if text.lstrip().startswith("[") else None
-    objects = whole if isinstance(whole, list) else [_json_or_none(line) for line in text.splitlines()]
-    for line in objects:
-        entry = Entry.from_line(line) if isinstance(line, dict) else None
-        if entry is not None:
-            yield entry
-
-
-class Verdict(StrEnum):
-    """Where an event is now, as far as the log tells."""
+class Whereabouts(StrEnum):
+    """Where an event is, as far as the log lines tell."""
 
     HANDLED = "handled"
     HANDLED_BEFORE = "handled before"
-    """By a run that ended late, or as another event of the same change; its steps say which."""
-    DEAD_LETTER = "dead letter"
+    """Every handler had succeeded already: in a run that ended late, or for another event of the same change."""
     BEING_RETRIED = "being retried"
-    UNHANDLED = "no handler for its type"
     WAITING = "published, not delivered yet"
+    DEAD_LETTER = "dead letter"
+    UNHANDLED = "no handler for its type"
+    DROPPED = "dropped by Pub/Sub: not acknowledged within 7 days"
     NOT_STORED = "not stored: OneStock sends it again"
+    NEVER_ARRIVED = "never arrived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +44,14 @@ class History:
     event_type: str
     order_id: str
     steps: tuple[Step, ...]
-    verdict: Verdict
+    whereabouts: Whereabouts
 
 
 def histories(entries: Iterable[Entry], *, event_id: str | None = None, order_id: str | None = None) -> list[History]:
     """Return the way of each event whose id begins with `event_id`, or that belongs to `order_id`, oldest first."""
     of_event: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.time):
-        name = entry.labels.get("event_id", "")
+        name = entry.event_id
         is_meant = name.startswith(event_id) if event_id else entry.labels.get("order_id") == order_id
         if name and is_meant and ("line" in entry.fields or "message" in entry.fields):
             of_event.setdefault(name, []).append(entry)
@@ -92,19 +65,20 @@ def _history(event_id: str, entries: list[Entry]) -> History:
         event_type=labels.get("event_type", ""),
         order_id=labels.get("order_id", ""),
         steps=tuple(_step(entry) for entry in entries),
-        verdict=_verdict(entries),
+        whereabouts=whereabouts_after([EventLine.of(entry) for entry in entries]),
     )
 
 
 def _step(entry: Entry) -> Step:
     fields = entry.fields
-    match fields.get("line"):
+    match entry.kind:
         case "webhook":
             return Step(time=entry.time, name="received", text=_webhook_text(fields))
         case "delivery":
-            made_how = "caught up" if fields.get("synthetic") else "delivered"
-            name = "redriven" if fields.get("generation") else made_how
-            return Step(time=entry.time, name=name, text=_delivery_text(fields))
+            name = "caught up" if fields.get("synthetic") else "delivered"
+            return Step(
+                time=entry.time, name="redriven" if fields.get("generation") else name, text=_delivery_text(fields)
+            )
         case _:
             return Step(time=entry.time, name="log", text=f"{entry.severity}: {fields.get('message', '')}")
 
@@ -126,48 +100,72 @@ def _delivery_text(fields: Mapping[str, Any]) -> str:
     return "; ".join([head, *runs])
 
 
-# Once an event is here, later deliveries of the same generation change nothing.
+# --- Where an event is ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """What one log line says about where its event is."""
+
+    time: datetime
+    kind: str
+    """`webhook` and `delivery` count; other lines change nothing."""
+    outcome: str
+    generation: int
+    """0 for the event as the receiver published it; a redrive or a replay has a higher one."""
+    attempt: int
+    """Which delivery attempt of Pub/Sub this was; 0 where the line does not say."""
+    was_rejected: bool
+    """Whether the delivery was a duplicate of one that a handler had rejected."""
+
+    @classmethod
+    def of(cls, entry: Entry) -> "EventLine":
+        """Return what `entry` says."""
+        fields = entry.fields
+        reasons = [str(run.get("reason", "")) for run in fields.get("handlers", []) if isinstance(run, dict)]
+        return cls(
+            time=entry.time,
+            kind=entry.kind,
+            outcome=str(fields.get("outcome", "")),
+            generation=fields.get("generation") or 0,
+            attempt=fields.get("delivery_attempt") or 0,
+            was_rejected=any(reason.startswith("already rejected") for reason in reasons),
+        )
+
+
+# An event that one of these deliveries has ended stays where it is until a redrive or a replay.
 _ENDS = {
-    "handled": Verdict.HANDLED,
-    "stale": Verdict.HANDLED,
-    "quarantined": Verdict.DEAD_LETTER,
-    "unhandled": Verdict.UNHANDLED,
+    "handled": Whereabouts.HANDLED,
+    "stale": Whereabouts.HANDLED,
+    "quarantined": Whereabouts.DEAD_LETTER,
+    "unhandled": Whereabouts.UNHANDLED,
 }
+_NOT_ENDED = (
+    Whereabouts.NOT_STORED,
+    Whereabouts.WAITING,
+    Whereabouts.BEING_RETRIED,
+    Whereabouts.HANDLED_BEFORE,
+)
 
 
-_OPEN = (Verdict.WAITING, Verdict.BEING_RETRIED, Verdict.NOT_STORED, Verdict.HANDLED_BEFORE)
+def whereabouts_after(lines: Iterable[EventLine]) -> Whereabouts:
+    """Return where one event is after its lines, which are in the sequence of time."""
+    now = Whereabouts.NOT_STORED
+    generation = 0
+    for line in lines:
+        if line.kind == "webhook" and line.outcome == "published" and now is Whereabouts.NOT_STORED:
+            now = Whereabouts.WAITING
+        if line.kind == "delivery" and (line.generation > generation or now in _NOT_ENDED):
+            now = _after_delivery(line, now)
+            generation = max(generation, line.generation)
+    return now
 
 
-def _verdict(entries: list[Entry]) -> Verdict:
-    verdict = Verdict.NOT_STORED
-    generation = -1
-    for entry in entries:
-        outcome = str(entry.fields.get("outcome", ""))
-        if entry.fields.get("line") == "webhook" and outcome == "published" and generation < 0:
-            verdict = Verdict.WAITING
-        if entry.fields.get("line") != "delivery":
-            continue
-        its_generation = entry.fields.get("generation") or 0
-        if outcome == "duplicate":
-            if verdict in _OPEN and its_generation >= generation:
-                verdict = Verdict.HANDLED_BEFORE
-            continue
-        if its_generation > generation or verdict in _OPEN:
-            generation = max(generation, its_generation)
-            verdict = _ENDS.get(outcome, Verdict.BEING_RETRIED)
-    return verdict
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _after_delivery(line: EventLine, before: Whereabouts) -> Whereabouts:
+    if line.outcome in _ENDS:
+        return _ENDS[line.outcome]
+    if line.outcome != "duplicate":
+        return Whereabouts.DEAD_LETTER if line.attempt >= MAX_DELIVERY_ATTEMPTS else Whereabouts.BEING_RETRIED
+    if before is Whereabouts.HANDLED:
+        return before
+    return Whereabouts.DEAD_LETTER if line.was_rejected else Whereabouts.HANDLED_BEFORE

@@ -1,13 +1,14 @@
-"""Catching up after an outage: ask OneStock which orders have changed, and publish each change as a synthetic event.
+"""Asks OneStock which orders have changed in a time, and publishes changes as synthetic events.
 
-OneStock's search goes by the date an order was placed (likely; it may be the last update), one page at a time, and how
-a page leads to the next is open. So the search goes from window to window of dates, each as long as one page holds.
-The end of the last whole window is where an interrupted run goes on. An order's changes come from its history.
+OneStock searches by the date an order was placed (likely; it may be the last update), one page at a time, and how a
+page leads to the next is open. So we search one window of dates after another, each as long as one page holds. An
+interrupted run goes on at the end of its last whole window. An order's changes come from its history.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
@@ -22,13 +23,14 @@ from relay.pubsub.publisher import Publisher
 from relay.tracing import Trace
 
 PAGE_SIZE = 50  # OneStock gives no more at once (likely).
+COMPLETED_RUNS_ARE_REMEMBERED_SECONDS = 8 * 86_400
 FIRST_WINDOW_SECONDS = 3_600
 PUBLISH_BUDGET_SECONDS = 30
-CLOCKS_DIFFER_SECONDS = 86_400  # OneStock's clock may be ahead of ours; what is not there yet costs a few empty pages.
+CLOCKS_DIFFER_SECONDS = 86_400  # OneStock's clock may be ahead of ours. A day without orders costs a few empty pages.
 
 
-class Orders(Protocol):
-    """What is asked of OneStock; `relay.onestock.OneStock` has it. Dates are in Unix seconds."""
+class OrderSource(Protocol):
+    """Where orders and their histories come from; `relay.onestock.OneStock` is one. Dates are in Unix seconds."""
 
     def search_orders(self, *, from_date: float, to_date: float, page_size: int) -> Iterator[Order]:
         """Yield the orders of these dates; a page is fetched when its first order is asked for."""
@@ -40,17 +42,17 @@ class Orders(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which changes are meant: from `since` until `until`, of orders placed since `placed_since`; in Unix seconds."""
+class Scope:
+    """Which changes are asked for: from `since` until `until`, of orders placed since `placed_since` (Unix seconds)."""
 
     since: int
     until: int
     placed_since: int
     by_history: bool = True
-    """Whether each order's history is asked for; else its present state is taken for its only change."""
+    """Whether each order's history is asked for; else its present state counts as its only change."""
 
-    def holds(self, change: Change) -> bool:
-        """Return whether `change` is meant."""
+    def includes(self, change: Change) -> bool:
+        """Return whether `change` happened in the time that is asked for."""
         return self.since <= change.date < self.until
 
 
@@ -59,17 +61,17 @@ class Progress:
     """How far a run is, and what it has found."""
 
     reached: int
-    """The orders placed before this moment (Unix seconds) are done; a run may go on from here."""
+    """The run has finished the orders placed before this moment (Unix seconds), at most the start of the run."""
     orders: int = 0
     changed_orders: int = 0
     undated_orders: int = 0
     """Orders whose history tells no change: their present state was taken, dated by their last update."""
     states: Counter[str] = field(default_factory=Counter)
-    """How many events there were of each new state."""
+    """How many changes led to each state."""
 
     @property
-    def events(self) -> int:
-        """How many events were published, or would be."""
+    def changes(self) -> int:
+        """How many changes were found."""
         return self.states.total()
 
     def after(self, order: "OrderChanges | None") -> "Progress":
@@ -87,72 +89,83 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class OrderChanges:
-    """What happened to one order, oldest first."""
+    """The changes of one order, oldest first."""
 
     changes: tuple[Change, ...]
     is_undated: bool = False
+    """Whether the order's history tells no change: its present state stands for its only one."""
+
+
+class SyntheticEvents:
+    """Publishes synthetic events. Publishing one twice does no harm: the worker recognises the change."""
+
+    def __init__(self, publisher: Publisher, *, now: Callable[[], datetime]) -> None:
+        """`now` is in UTC."""
+        self._publisher = publisher
+        self._now = now
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        """Return once Pub/Sub has confirmed an event for each change, one after another. Raises PublishError."""
+        for change in changes:
+            message = change.to_message(now=self._now(), traceparent=Trace.continued(None).traceparent)
+            self._publisher.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
 
 
 class Reconciliation:
-    """Publishes what has happened at OneStock. Doing it again does no harm: the worker knows each change by itself."""
+    """Asks OneStock for the changes of a scope, and hands them over."""
 
     def __init__(
         self,
-        orders: Orders,
-        publisher: Publisher | None,
+        orders: OrderSource,
+        hand_over: Callable[[OrderChanges], None],
         *,
         pace: Pace,
         connections: int,
         now: Callable[[], datetime],
     ) -> None:
-        """Publish nothing if `publisher` is None. `pace` bounds the changed orders, `now` is in UTC."""
+        """Call `hand_over` from several threads, once for each order that has changed.
+
+        `pace` bounds how many histories are asked for, `now` is in UTC.
+        """
         self._orders = orders
-        self._publisher = publisher
+        self._hand_over = hand_over
         self._pace = pace
         self._connections = connections
         self._now = now
 
-    def run(self, wanted: Wanted) -> Iterator[Progress]:
-        """Yield the progress now and then, at last when all is done; what it tells of is confirmed by Pub/Sub.
+    def run(self, scope: Scope) -> Iterator[Progress]:
+        """Yield the progress after each page of orders; the changes that it counts were handed over.
 
-        Raises OneStockError and PublishError.
+        Raises OneStockError, and what `hand_over` raises.
         """
         check_dates_are_heeded(self._orders)
-        progress = Progress(reached=wanted.placed_since)
+        started = int(self._now().timestamp())
+        progress = Progress(reached=scope.placed_since)
         yield progress
-        pool = ThreadPoolExecutor(self._connections)
-        try:
-            last = int(self._now().timestamp()) + CLOCKS_DIFFER_SECONDS
-            for end, orders in windows(self._orders, wanted.placed_since, last):
-                for part in _parts(orders):
-                    for found in pool.map(lambda order: self._catch_up(order, wanted), self._paced(part, wanted)):
+        with _pool(self._connections) as pool:
+            for end, orders in windows(self._orders, scope.placed_since, started + CLOCKS_DIFFER_SECONDS):
+                for page in _pages(orders):
+                    for found in pool.map(lambda order: self._changes_of(order, scope), self._paced(page, scope)):
                         progress = progress.after(found)
                     yield progress
-                progress = replace(progress, reached=end)
+                # This run may miss a change that happens while it runs, so that the next has to begin with its start.
+                progress = replace(progress, reached=max(progress.reached, min(end, started)))
                 yield progress
-        finally:
-            # Whatever has begun ends: of one order, nothing or all is published, or the order is done again.
-            pool.shutdown(cancel_futures=True)
 
-    def _paced(self, orders: Iterable[Order], wanted: Wanted) -> Iterator[Order]:
+    def _paced(self, orders: Iterable[Order], scope: Scope) -> Iterator[Order]:
         for order in orders:
-            if _may_have_changed(order, wanted) and wanted.by_history:
+            if _may_have_changed(order, scope) and scope.by_history:
                 self._pace.wait()
             yield order
 
-    def _catch_up(self, order: Order, wanted: Wanted) -> OrderChanges | None:
-        if not _may_have_changed(order, wanted):
+    def _changes_of(self, order: Order, scope: Scope) -> OrderChanges | None:
+        if not _may_have_changed(order, scope):
             return None
-        found = changes_of(order, self._history(order) if wanted.by_history else ())
-        meant = tuple(change for change in found.changes if wanted.holds(change))
-        for change in meant:
-            self._publish(change)
-        return replace(found, changes=meant)
-
-    def _publish(self, change: Change) -> None:
-        if self._publisher is not None:
-            message = change.to_message(now=self._now(), traceparent=Trace.continued(None).traceparent)
-            self._publisher.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
+        found = changes_of(order, self._history(order) if scope.by_history else ())
+        included = replace(found, changes=tuple(change for change in found.changes if scope.includes(change)))
+        if included.changes:
+            self._hand_over(included)
+        return included
 
     def _history(self, order: Order) -> Iterable[StateChange]:
         try:
@@ -161,20 +174,30 @@ class Reconciliation:
             return
 
 
-def check_dates_are_heeded(orders: Orders) -> None:
-    """Raise OneStockUnreadable if OneStock finds orders of 1970: it does not read the dates that it is given."""
+@contextmanager
+def _pool(connections: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool that finishes the orders that it has begun, whatever ends the block, and begins no other."""
+    pool = ThreadPoolExecutor(connections)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def check_dates_are_heeded(orders: OrderSource) -> None:
+    """Raise OneStockUnreadable if OneStock finds orders of 1970, because it then ignores the dates of a search."""
     if any(orders.search_orders(from_date=1, to_date=2, page_size=1)):
         raise OneStockUnreadable(
             "search_orders", "gives orders of other dates than asked for; set ONESTOCK_API_DATES to the other way"
         )
 
 
-def windows(orders: Orders, start: int, last: int) -> Iterator[tuple[int, Iterator[Order]]]:
-    """Yield (end, orders) for window after window of dates from `start` up to `last`, whole seconds each.
+def windows(orders: OrderSource, start: int, last: int) -> Iterator[tuple[int, Iterator[Order]]]:
+    """Yield (end, orders) for one window of dates after another from `start` up to `last`, in Unix seconds.
 
-    An order that is updated meanwhile is not missed either way: its date stays, or it moves to a later window.
-    A window of one second may hold more than a page; only there it matters how a page leads to the next. That the end
-    of a window belongs to it is likely; the next one begins with it, and what both have is yielded once.
+    An order that is updated during the search is found all the same: its date stays, or moves to a later window. A
+    window of one second may hold more than a page; only there it matters how a page leads to the next. OneStock likely
+    counts the end of a window as part of it; the next window begins with it, and yields no order again.
     """
     at, width_seconds = start, FIRST_WINDOW_SECONDS
     before: set[str] = set()
@@ -200,9 +223,9 @@ def _new(orders: Iterable[Order], before: set[str], seen: set[str]) -> Iterator[
 
 
 def changes_of(order: Order, history: Iterable[StateChange]) -> OrderChanges:
-    """Return the changes that an order's history tells of, oldest first; else its present state for its only change.
+    """Return the changes in an order's history, oldest first; its present state as its only change if there is none.
 
-    A history has other entries, too (likely: what users did, errors); they name no new state, or no date.
+    A history likely has other entries too (actions of users, errors). They name no new state or no date: skip them.
     """
     entries = [(entry, int(entry.date or 0)) for entry in history if entry.new_state and _is_moment(entry.date)]
     if not entries:
@@ -225,13 +248,13 @@ def _present_state(order: Order) -> OrderChanges:
     return OrderChanges((change,), is_undated=True)
 
 
-def _may_have_changed(order: Order, wanted: Wanted) -> bool:
-    return order.last_update is None or order.last_update >= wanted.since
+def _may_have_changed(order: Order, scope: Scope) -> bool:
+    return order.last_update is None or order.last_update >= scope.since
 
 
-def _parts(orders: Iterator[Order]) -> Iterator[list[Order]]:
-    while part := list(islice(orders, PAGE_SIZE)):
-        yield part
+def _pages(orders: Iterator[Order]) -> Iterator[list[Order]]:
+    while page := list(islice(orders, PAGE_SIZE)):
+        yield page
 
 
 def _is_moment(date: float | None) -> bool:

@@ -1,7 +1,7 @@
-"""The watchdog: looks at our webhooks at OneStock, tells of each that does not send, and may enable it again.
+"""The watchdog: checks the status of our webhooks at OneStock, and may enable a disabled one again.
 
-It writes one line for each webhook (`line`: webhook_status), which alerts are made of: info for enabled, a warning
-for paused, an error for disabled.
+It writes one log line for each webhook (`line`: webhook_status), from which the alerts are made: info for an enabled
+webhook, a warning for a paused one, an error for a disabled one.
 """
 
 import logging
@@ -16,25 +16,25 @@ from relay.stores.sightings import Sighting, Sightings
 
 _SEVERITY = {WebhookStatus.ENABLED: logging.INFO, WebhookStatus.DISABLED: logging.ERROR}
 
-# Disabling drops what waits, too: for half an hour nothing was acknowledged. Whether a webhook is shown as enabled
-# meanwhile is open ("Webhook configuration" has both wordings).
+# OneStock disables a webhook after half an hour of failed attempts, and drops the events that wait. Whether it shows
+# the webhook as enabled during that half hour is open ("Webhook configuration" has both wordings).
 RETRIES_SECONDS = 1_800
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """How one webhook was found, and what was done."""
+class WebhookCheck:
+    """The status of one webhook when the watchdog looked, and what the watchdog did about it."""
 
     webhook: Webhook
     missing_since: datetime | None = None
-    """Half an hour before it was last seen enabled: what happened since may be missing. None: not known."""
+    """Half an hour before the webhook was last seen enabled: events since then may be missing. None: not known."""
     may_miss_events: bool = False
-    """Whether it is disabled, or was when it was looked at before."""
+    """Whether the webhook is disabled, or was at the check before."""
     is_reenabled: bool = False
     problem: str | None = None
-    """What could not be done."""
+    """Which action failed, and why."""
 
     @property
     def is_fine(self) -> bool:
@@ -43,7 +43,7 @@ class Finding:
 
 
 class Watchdog:
-    """Looks whenever it is told to; between two looks, `sightings` remember."""
+    """Checks our webhooks when it is told to; `sightings` remember how each was at the last check."""
 
     def __init__(
         self, onestock: OneStock, sightings: Sightings, settings: WatchdogSettings, *, now: Callable[[], datetime]
@@ -53,51 +53,60 @@ class Watchdog:
         self._settings = settings
         self._now = now
 
-    def look(self) -> list[Finding]:
-        """Return how each of our webhooks is, once each has its line in the log.
+    def look(self) -> list[WebhookCheck]:
+        """Check each of our webhooks and write a log line about each, or one that there is none. Raises as `check`."""
+        checks = self.check()
+        for check in checks:
+            _write_line(check)
+        if not checks:
+            logger.error("%s", self.none_text)
+        return checks
 
-        Raises OneStockError if OneStock cannot be asked. What fails for one webhook is that finding's problem.
+    def check(self) -> list[WebhookCheck]:
+        """Check each of our webhooks, and enable it again where the settings say so.
+
+        Raises OneStockError if OneStock does not list the webhooks. Any other failure is the `problem` of its check.
         """
         ours = [webhook for webhook in self._onestock.list_webhooks() if self._settings.is_ours(webhook.url)]
-        findings = [self._look_at(webhook) for webhook in ours]
-        for finding in findings:
-            _write_line(finding)
-        if not findings:
-            logger.error("No webhook at OneStock leads to %s", self._settings.webhook_url or "anywhere")
-        return findings
+        return [self._checked(webhook) for webhook in ours]
 
-    def _look_at(self, webhook: Webhook) -> Finding:
+    @property
+    def none_text(self) -> str:
+        """What a person on call has to know if none of the webhooks is ours."""
+        return f"No webhook at OneStock leads to {self._settings.webhook_url or 'anywhere'}"
+
+    def _checked(self, webhook: Webhook) -> WebhookCheck:
         try:
             before, problem = self._sightings.get(webhook.id), None
             self._remember(webhook, before)
         except StoreError as error:
             before, problem = Sighting(), str(error)
-        finding = Finding(webhook=webhook, problem=problem)
+        check = WebhookCheck(webhook=webhook, problem=problem)
         if webhook.is_disabled or before.is_down:
             seen_at = before.enabled_at
             since = None if seen_at is None else datetime.fromtimestamp(seen_at - RETRIES_SECONDS, UTC)
-            finding = replace(finding, may_miss_events=True, missing_since=since)
-        return self._reenabled(finding) if webhook.is_disabled and self._settings.reenables else finding
+            check = replace(check, may_miss_events=True, missing_since=since)
+        return self._reenabled(check) if webhook.is_disabled and self._settings.reenables else check
 
     def _remember(self, webhook: Webhook, before: Sighting) -> None:
-        # A webhook that is paused sends later: it neither ends an outage nor begins one.
+        # A paused webhook sends its events later: it neither begins an outage nor ends one.
         if webhook.is_disabled:
             self._sightings.put(webhook.id, replace(before, is_down=True))
         elif webhook.status == WebhookStatus.ENABLED:
             self._sightings.put(webhook.id, Sighting(enabled_at=self._now().timestamp()))
 
-    def _reenabled(self, finding: Finding) -> Finding:
+    def _reenabled(self, check: WebhookCheck) -> WebhookCheck:
         try:
-            self._onestock.set_webhook_status(finding.webhook.id, WebhookStatus.ENABLED)
+            self._onestock.set_webhook_status(check.webhook.id, WebhookStatus.ENABLED)
         except OneStockError as error:
-            return replace(finding, problem=str(error))
-        return replace(finding, is_reenabled=True)
+            return replace(check, problem=str(error))
+        return replace(check, is_reenabled=True)
 
 
-def _write_line(finding: Finding) -> None:
-    webhook = finding.webhook
+def _write_line(check: WebhookCheck) -> None:
+    webhook = check.webhook
     severity = _SEVERITY.get(WebhookStatus(webhook.status), logging.WARNING) if _is_known(webhook) else logging.WARNING
-    if finding.may_miss_events or finding.problem:
+    if check.may_miss_events or check.problem:
         severity = max(severity, logging.WARNING)
     fields = {
         "line": "webhook_status",
@@ -105,31 +114,31 @@ def _write_line(finding: Finding) -> None:
         "webhook_id": webhook.id,
         "event_types": list(webhook.event_types),
         "url": webhook.url,
-        "missing_since": None if finding.missing_since is None else finding.missing_since.isoformat(),
-        "may_miss_events": finding.may_miss_events,
-        "enabled_again": finding.is_reenabled,
-        "problem": finding.problem,
+        "missing_since": None if check.missing_since is None else check.missing_since.isoformat(),
+        "may_miss_events": check.may_miss_events,
+        "enabled_again": check.is_reenabled,
+        "problem": check.problem,
     }
-    logger.log(severity, "%s", text_of(finding), extra={"json_fields": fields})
+    logger.log(severity, "%s", text_of(check), extra={"json_fields": fields})
 
 
-def text_of(finding: Finding) -> str:
-    """Return what a person on call has to know, and to do, about one webhook."""
-    webhook = finding.webhook
+def text_of(check: WebhookCheck) -> str:
+    """Return what a person on call has to know about one webhook, and has to do."""
+    webhook = check.webhook
     text = f"Webhook {webhook.id} ({', '.join(webhook.event_types) or 'no event type'}) is {webhook.status}"
-    if finding.is_reenabled:
+    if check.is_reenabled:
         text += ", and was enabled again"
     elif webhook.is_disabled:
         text += f": OneStock drops its events. Enable it: python -m relay webhooks enable {webhook.id}"
-    if finding.may_miss_events:
-        since = finding.missing_since
+    if check.may_miss_events:
+        since = check.missing_since
         text += "; events may be missing since "
         text += (
             f"{since:%Y-%m-%d %H:%M:%S} UTC: python -m relay reconcile --since {since:%Y-%m-%dT%H:%M:%SZ}"
             if since is not None
             else "a time that nobody has seen: python -m relay reconcile --since TIME"
         )
-    return f"{text}; {finding.problem}" if finding.problem else text
+    return f"{text}; {check.problem}" if check.problem else text
 
 
 def _is_known(webhook: Webhook) -> bool:

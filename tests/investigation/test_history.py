@@ -1,14 +1,18 @@
 """The way of an event, from log lines as the services print them and as Cloud Logging returns them."""
 
+import inspect
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from relay.investigation.history import Verdict, histories, read_entries
+from relay.investigation.entries import read_entries
+from relay.investigation.history import MAX_DELIVERY_ATTEMPTS, Whereabouts, histories
+from relay.pubsub.topology import Topology
 
 EVENT = "ab" * 32
+REJECTED = {"name": "refund", "outcome": "duplicate", "reason": "already rejected as event cd"}
 LABELS = {"event_id": EVENT, "event_type": "order_state_changed", "order_id": "H-1"}
 
 
@@ -30,29 +34,36 @@ def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lines", "verdict"),
+    ("lines", "whereabouts"),
     [
-        ([webhook("not_published")], Verdict.NOT_STORED),
-        ([webhook()], Verdict.WAITING),
-        ([webhook(), delivery("retry")], Verdict.BEING_RETRIED),
-        ([webhook(), delivery("timed_out"), delivery("handled", 3)], Verdict.HANDLED),
-        ([webhook(), delivery("handled"), delivery("duplicate", 3)], Verdict.HANDLED),
-        ([webhook(), delivery("handled"), webhook("published", 3)], Verdict.HANDLED),
-        ([webhook(), delivery("duplicate")], Verdict.HANDLED_BEFORE),
-        ([delivery("duplicate", synthetic=True)], Verdict.HANDLED_BEFORE),
-        ([delivery("retry", synthetic=True), delivery("handled", 3, synthetic=True)], Verdict.HANDLED),
-        ([webhook(), delivery("retry"), delivery("duplicate", 3)], Verdict.HANDLED_BEFORE),
-        ([webhook(), delivery("unhandled")], Verdict.UNHANDLED),
-        ([webhook(), delivery("quarantined")], Verdict.DEAD_LETTER),
-        ([webhook(), delivery("quarantined"), delivery("handled", 3, generation=9)], Verdict.HANDLED),
-        ([webhook(), delivery("quarantined"), delivery("retry", 3, generation=9)], Verdict.BEING_RETRIED),
-        ([webhook(), delivery("handled"), delivery("stale", 3, generation=9)], Verdict.HANDLED),
+        ([webhook("not_published")], Whereabouts.NOT_STORED),
+        ([webhook()], Whereabouts.WAITING),
+        ([webhook(), delivery("retry")], Whereabouts.BEING_RETRIED),
+        ([webhook(), delivery("timed_out"), delivery("handled", 3)], Whereabouts.HANDLED),
+        ([webhook(), delivery("handled"), delivery("duplicate", 3)], Whereabouts.HANDLED),
+        ([webhook(), delivery("handled"), webhook("published", 3)], Whereabouts.HANDLED),
+        ([webhook(), delivery("duplicate")], Whereabouts.HANDLED_BEFORE),
+        ([delivery("duplicate", synthetic=True)], Whereabouts.HANDLED_BEFORE),
+        ([delivery("retry", synthetic=True), delivery("handled", 3, synthetic=True)], Whereabouts.HANDLED),
+        ([webhook(), delivery("retry"), delivery("duplicate", 3)], Whereabouts.HANDLED_BEFORE),
+        ([webhook(), delivery("unhandled")], Whereabouts.UNHANDLED),
+        ([webhook(), delivery("quarantined")], Whereabouts.DEAD_LETTER),
+        ([webhook(), delivery("quarantined"), delivery("handled", 3, generation=9)], Whereabouts.HANDLED),
+        ([webhook(), delivery("quarantined"), delivery("retry", 3, generation=9)], Whereabouts.BEING_RETRIED),
+        ([webhook(), delivery("handled"), delivery("stale", 3, generation=9)], Whereabouts.HANDLED),
+        ([webhook(), delivery("handled"), delivery("duplicate", 3, generation=9)], Whereabouts.HANDLED),
+        ([webhook(), delivery("quarantined"), delivery("duplicate", 3, generation=9)], Whereabouts.HANDLED_BEFORE),
+        ([delivery("retry", generation=9), delivery("handled", 3)], Whereabouts.HANDLED),
+        ([webhook(), delivery("retry", delivery_attempt=99)], Whereabouts.BEING_RETRIED),
+        ([webhook(), delivery("retry", delivery_attempt=100)], Whereabouts.DEAD_LETTER),
+        ([webhook(), delivery("duplicate", handlers=[REJECTED])], Whereabouts.DEAD_LETTER),
+        ([webhook(), delivery("quarantined"), delivery("duplicate", 3, handlers=[REJECTED])], Whereabouts.DEAD_LETTER),
     ],
 )
-def test_the_verdict_says_where_the_event_is_now(lines: list[dict[str, Any]], verdict: Verdict) -> None:
+def test_it_is_told_where_the_event_is(lines: list[dict[str, Any]], whereabouts: Whereabouts) -> None:
     history = histories(read_entries(printed(*lines)), event_id=EVENT)[0]
 
-    assert history.verdict is verdict
+    assert history.whereabouts is whereabouts
 
 
 def test_the_steps_are_in_the_order_of_time_whatever_the_order_of_the_lines() -> None:
@@ -92,7 +103,7 @@ def test_entries_as_gcloud_prints_them_are_read_too() -> None:
 
     history = histories(read_entries(json.dumps([entry], indent=2)), event_id=EVENT)[0]
 
-    assert (history.verdict, history.order_id) == (Verdict.WAITING, "H-1")
+    assert (history.whereabouts, history.order_id) == (Whereabouts.WAITING, "H-1")
 
 
 @pytest.mark.parametrize(
@@ -100,3 +111,7 @@ def test_entries_as_gcloud_prints_them_are_read_too() -> None:
 )
 def test_what_is_no_entry_is_passed_over(text: str) -> None:
     assert list(read_entries(text)) == []
+
+
+def test_pubsub_gives_up_after_as_many_attempts_as_the_topology_declares() -> None:
+    assert inspect.signature(Topology).parameters["max_delivery_attempts"].default == MAX_DELIVERY_ATTEMPTS

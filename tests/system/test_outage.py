@@ -138,6 +138,6 @@ def settled(worker: Service) -> int:
 
 def shown_of_order(tool: Tool, worker: Service) -> dict[str, int]:
     """Return how often each kind of delivery stands in the trace of the order."""
-    histories = tool.json("trace", "--order", "ORD-1", stdin=worker.child.output.read_text())
+    histories = tool.json("trace", "--order", "ORD-1", "--lines", str(worker.child.output))
     names = Counter(step["name"] for history in histories for step in history["steps"])
     return {name: names[name] for name in ("caught up", "delivered")}

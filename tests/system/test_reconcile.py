@@ -4,6 +4,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,32 @@ def test_after_a_kill_the_whole_run_again_doubles_nothing(
     handled = [line for line in worker.canonical("delivery") if line["outcome"] == "handled"]
     assert (ended["changed_orders"], ended["undated_orders"]) == (ORDERS, 0)
     assert len(handled) == ORDERS
+
+
+def test_the_time_reached_is_a_since_that_misses_no_change(tool: Tool, shop: Simulator) -> None:
+    started = datetime.now(UTC)
+    whole = tool.json("reconcile", "--since", "1h", "--dry-run", "--rate", "0")
+    shop.site.move_order("ORD-1", "packed")
+    after = tool.json("reconcile", "--since", whole["reached"], "--dry-run", "--rate", "0")
+    until = tool.json("reconcile", "--since", "2h", "--until", "1h", "--dry-run", "--rate", "0")
+
+    assert started - timedelta(seconds=1) <= datetime.fromisoformat(whole["reached"]) <= datetime.now(UTC)
+    assert after["states"]["packed"] == 1
+    assert datetime.fromisoformat(until["reached"]) < started - timedelta(minutes=59)
+
+
+def test_what_the_worker_has_forgotten_is_only_published_if_told_so(tool: Tool, shop: Simulator) -> None:
+    refused = tool.run("reconcile", "--since", "60d", "--yes")
+    counted = tool.run("reconcile", "--since", "60d", "--dry-run", "--rate", "0")
+    calls = shop.calls.total()
+    told = tool.json("reconcile", "--since", "60d", "--yes", "--rate", "0", "--forgotten-too")
+
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "--since" in refused.stderr
+    assert "--forgotten-too" in refused.stderr
+    assert counted.returncode == 0
+    assert calls > 0
+    assert told["events"] == ORDERS
 
 
 def test_what_cannot_be_is_one_line_and_the_documented_status(tool: Tool, shop: Simulator) -> None:

@@ -1,63 +1,93 @@
 """`relay trace` answers "where is event X" from what the services really print, and from Cloud Logging."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from pathlib import Path
 
-from google.auth.credentials import AnonymousCredentials
-from google.cloud.logging import Client
+import pytest
 
-from relay.cli.trace import from_cloud_logging
-from relay.investigation.history import Verdict, histories
 from tests.support.cloud_logging import CloudLogging
 from tests.support.parts import OneStock, Service, Tool, order_event
 from tests.support.waiting import wait_until
+
+EVENT = "ab" * 32
+PUBLISHED = {
+    "logName": "projects/test-relay/logs/run.googleapis.com%2Fstdout",
+    "resource": {"type": "cloud_run_revision"},
+    "timestamp": "2026-01-01T00:00:01.123456Z",
+    "severity": "INFO",
+    "labels": {"event_id": EVENT, "order_id": "T-1"},
+    "jsonPayload": {"line": "webhook", "outcome": "published", "message_id": "m1", "status": 202},
+}
+
+
+@pytest.fixture
+def cloud_logging() -> Iterator[CloudLogging]:
+    with CloudLogging([PUBLISHED]).running() as running:
+        yield running
+
+
+@pytest.fixture
+def anywhere(cloud_logging: CloudLogging) -> Tool:
+    """Give the command without a terminal, as ssh and cron start it: its standard input is empty."""
+    return Tool({"GOOGLE_CLOUD_PROJECT": "test-relay", **cloud_logging.environ})
 
 
 def test_the_services_own_lines_tell_an_events_whole_way(onestock: OneStock, worker: Service, tool: Tool) -> None:
     event_id = onestock.send(order_event("T-1")).json()["event_id"]
     onestock.send(b"unreadable")
     wait_until(lambda: len(worker.canonical("delivery")) == 2, within=20)
-    log = onestock.receiver.child.output.read_text() + worker.child.output.read_text()
+    files = [f"--lines={service.child.output}" for service in (onestock.receiver, worker)]
 
-    text = tool.run("trace", event_id[:12], stdin=log).stdout
-    of_order = tool.json("trace", "--order", "T-1", stdin=log)
+    text = tool.run("trace", event_id[:12], *files).stdout
+    of_order = tool.json("trace", "--order", "T-1", "--lines", "-", stdin=Path(files[1].partition("=")[2]).read_text())
 
     assert [line.split()[2] for line in text.splitlines()[1:-2]] == ["received", "log", "log", "delivered"]
     assert "handlers.orders.follow_order handled" in text
     assert "now: handled" in text
-    assert [(history["event_id"], history["verdict"]) for history in of_order] == [(event_id, "handled")]
+    assert [(history["event_id"], history["whereabouts"]) for history in of_order] == [(event_id, "handled")]
 
 
-def test_an_event_that_no_line_is_about_is_told_in_one_line(tool: Tool) -> None:
-    ended = tool.run("trace", "ab" * 32, stdin="{}\n")
+def test_without_a_terminal_cloud_logging_is_asked_and_not_an_empty_standard_input(
+    anywhere: Tool, cloud_logging: CloudLogging
+) -> None:
+    ended = anywhere.run("trace", EVENT, "--since", "2026-01-01")
 
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert ended.returncode == 0, ended.stderr
+    assert "published, not delivered yet" in ended.stdout
+    assert cloud_logging.requests[0]["resourceNames"] == ["projects/test-relay"]
+    assert (
+        cloud_logging.requests[0]["filter"] == f'labels.event_id=~"^{EVENT}" AND timestamp>="2026-01-01T00:00:00+00:00"'
+    )
+
+
+def test_where_no_line_is_about_an_event_it_is_said_where_it_was_looked_for(anywhere: Tool, tmp_path: Path) -> None:
+    file = tmp_path / "worker.log"
+    file.write_text("starting\n{}\n" + '{"time": "2026-01-01T00:00:00Z", "line": "delivery"}\n')
+
+    in_cloud = anywhere.run("trace", "cd" * 32, "--since", "2026-01-01")
+    in_file = anywhere.run("trace", "cd" * 32, "--lines", str(file))
+    in_nothing = anywhere.run("trace", "cd" * 32, "--lines", "-", stdin="")
+
+    assert [ended.returncode for ended in (in_cloud, in_file, in_nothing)] == [1, 1, 1]
+    assert "in Cloud Logging of the project test-relay since 2026-01-01T00:00:00Z" in in_cloud.stderr
+    assert f"in {file} (1 log line)" in in_file.stderr
+    assert "in standard input (0 log lines)" in in_nothing.stderr
+
+
+def test_a_log_that_cannot_be_read_is_one_line(anywhere: Tool, cloud_logging: CloudLogging) -> None:
+    cloud_logging.is_forbidden = True
+    refused = anywhere.run("trace", EVENT)
+    absent = anywhere.run("trace", EVENT, "--lines", "no-such-file.log")
+    del anywhere.environ["GOOGLE_CLOUD_PROJECT"]
+    nowhere = anywhere.run("trace", EVENT)
+
+    assert [ended.returncode for ended in (refused, absent, nowhere)] == [1, 2, 2]
+    assert "Permission denied" in refused.stderr
+    assert "GOOGLE_CLOUD_PROJECT" in nowhere.stderr
+    assert "--lines" in nowhere.stderr
+    assert [len(ended.stderr.splitlines()) for ended in (refused, nowhere)] == [1, 1]
 
 
 def test_what_cannot_be_an_event_id_is_wrong_use(tool: Tool) -> None:
-    assert tool.run("trace", 'x" OR true', stdin="").returncode == 2
-    assert tool.run("trace", stdin="").returncode == 2
-
-
-def test_cloud_logging_is_asked_for_one_event_and_its_answer_read() -> None:
-    event_id = "ab" * 32
-    entry = {
-        "logName": "projects/test-relay/logs/run.googleapis.com%2Fstdout",
-        "resource": {"type": "cloud_run_revision"},
-        "timestamp": "2026-01-01T00:00:01.123456Z",
-        "severity": "INFO",
-        "labels": {"event_id": event_id, "order_id": "T-1"},
-        "jsonPayload": {"line": "webhook", "outcome": "published", "message_id": "m1", "status": 202},
-    }
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-
-    with CloudLogging([entry]).running() as logging:
-        options = {"api_endpoint": logging.url}
-        client = Client(
-            project="test-relay", credentials=AnonymousCredentials(), _use_grpc=False, client_options=options
-        )
-        found = list(from_cloud_logging(client, event_id=event_id, order_id=None, since=since))
-
-    assert [history.verdict for history in histories(found, event_id=event_id)] == [Verdict.WAITING]
-    assert logging.requests[0]["path"] == "/v2/entries:list?prettyPrint=false"
-    assert logging.requests[0]["resourceNames"] == ["projects/test-relay"]
-    assert logging.requests[0]["filter"] == f'labels.event_id=~"^{event_id}" AND timestamp>="2026-01-01T00:00:00+00:00"'
+    assert tool.run("trace", 'x" OR true').returncode == 2
+    assert tool.run("trace").returncode == 2

@@ -145,3 +145,14 @@ def test_watching_by_hand_tells_and_has_an_exit_status(tool: Tool, simulator: Si
 
     assert (fine.returncode, bad.returncode) == (0, 1)
     assert "Enable it: python -m relay webhooks enable WH-1" in bad.stdout
+
+
+def test_watching_by_hand_tells_of_each_webhook_once(tool: Tool, simulator: Simulator) -> None:
+    simulator.site.webhooks["WH-1"].set_status(Status.DISABLED)
+    one = tool.run("webhooks", "watch")
+    simulator.site.webhooks.clear()
+
+    none = tool.run("webhooks", "watch")
+
+    assert (one.stdout + one.stderr).count("WH-1 (order_state_changed) is disabled") == 1
+    assert (none.returncode, (none.stdout + none.stderr).count("No webhook at OneStock leads to")) == (1, 1)
