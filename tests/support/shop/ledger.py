@@ -30,18 +30,23 @@ class Ledger:
 
     def work(self, handler: str, event: Event) -> None:
         """Do one handler's work. Orders marked `reject` are rejected until the shop is repaired."""
-        self._write("begin", handler, event)
+        self.write("begin", handler, event)
         time.sleep(random.uniform(0, self._seconds))
         if random.random() < self._trouble:
             raise random.choice([Retry("invented: the shop is closed"), RuntimeError("invented: the shop fell over")])
         if event.content.get("reject") and not self.repaired.exists():
             raise Reject("invented: the shop knows no such order")
-        self._write("done", handler, event)
+        self.write("done", handler, event)
 
     @property
     def repaired(self) -> Path:
         """The file whose presence means that rejected orders are accepted."""
         return self.file.with_suffix(".repaired")
+
+    @property
+    def gate(self) -> Path:
+        """The file whose presence lets the handlers of tests.support.gated go on."""
+        return self.file.with_suffix(".gate")
 
     def steps(self, name: str) -> list[Step]:
         """Return the steps of this name so far, oldest first."""
@@ -56,5 +61,6 @@ class Ledger:
         """Return (handler, event id) of all effects so far."""
         return {(step.handler, step.event_id) for step in self.steps("done")}
 
-    def _write(self, name: str, handler: str, event: Event) -> None:
+    def write(self, name: str, handler: str, event: Event) -> None:
+        """Write one step down."""
         os.write(self._sink, f"{time.time()} {os.getpid()} {name} {handler} {event.event_id}\n".encode())
