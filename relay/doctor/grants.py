@@ -74,12 +74,14 @@ def _receiver_is_public(facts: Facts) -> Finding:
     check, policy, receiver = "OneStock may call receiver", facts.receiver_policy, facts.receiver
     if isinstance(receiver, Service) and receiver.serving and receiver.serving.is_open:
         return good(check, "the receiver's invoker check is off: OneStock's signature is the authentication")
-    if isinstance(policy, Absent):
+    if isinstance(receiver, Absent) or isinstance(policy, Absent):
         return unknown(check, "the receiver does not exist")
     if isinstance(policy, Unreadable):
         return unknown(check, policy.reason)
     if EVERYBODY in policy.members(*INVOKERS):
         return good(check, f"{EVERYBODY} has {INVOKERS[0]}: OneStock's signature is the authentication")
+    if isinstance(receiver, Unreadable):
+        return unknown(check, receiver.reason)
     service = commands.of_service(facts.settings, facts.settings.receiver_service, receiver)
     text = "the receiver refuses callers without a Google account: every webhook is a 403"
     # Organisations with domain-restricted sharing refuse a grant to allUsers; Google recommends this switch.

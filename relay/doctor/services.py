@@ -10,7 +10,7 @@ from relay.settings.base import split_commas
 from relay.settings.doctor import DoctorSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
-from relay.topology import Topology
+from relay.topology import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS, Topology
 
 ONESTOCK_WAITS_SECONDS = 15  # "Webhook configuration" (OneStock).
 HASH_KEYS = "ONESTOCK_HASH_KEYS"
@@ -59,8 +59,8 @@ def _read_receiver(service: Service) -> None:
 
 
 def _read_worker(service: Service) -> None:
-    """Raise ConfigurationError as the worker would at its start; the limits have a check of their own."""
-    environ = {name: value for name, value in service.environ.items() if name not in _LIMITS}
+    """Raise ConfigurationError as the worker would at its start; limits and memory have checks of their own."""
+    environ = {name: value for name, value in service.environ.items() if name not in {*_LIMITS, "RETENTION_SECONDS"}}
     budget = _number(service, "HANDLER_BUDGET_SECONDS", WorkerSettings)
     if budget is not None:
         # A handler's calls must fit into its budget; the check of the limits says whether the budget fits.
@@ -158,7 +158,8 @@ def _memory(worker: Service, facts: Facts) -> Finding:
     text = f"runs are remembered for {commands.days(remembered)}, an event can come back for"
     text = f"{text} {commands.days(comes_back_seconds)}"
     if not remembered > comes_back_seconds:
-        variables = {"RETENTION_SECONDS": f"{comes_back_seconds + _DAY_SECONDS:.0f}"}
+        enough = max(comes_back_seconds + _DAY_SECONDS, COMPLETED_RUNS_ARE_REMEMBERED_SECONDS)
+        variables = {"RETENTION_SECONDS": f"{enough:.0f}"}
         return bad(check, f"{text}: a redrive repeats what is done", *_set(variables, worker, facts.settings))
     return good(check, text)
 

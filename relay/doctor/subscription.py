@@ -6,7 +6,7 @@ from relay.doctor import commands
 from relay.doctor.facts import Facts, Subscription
 from relay.doctor.findings import Finding, bad, good, judged, unknown
 from relay.doctor.topics import exists
-from relay.topology import TOPIC_RETENTION_SECONDS, Topology
+from relay.topology import SUBSCRIPTION_RETENTION_SECONDS, Topology
 
 MIN_HOURS_OF_ATTEMPTS = 6  # A worker that is broken overnight must not empty the subscription into the dead letters.
 
@@ -100,9 +100,9 @@ def _filter(found: Subscription, wanted: Topology, identity: tuple[str, ...]) ->
 
 def _retention(found: Subscription, wanted: Topology) -> Finding:
     kept = found.message_retention_duration
-    if kept < TOPIC_RETENTION_SECONDS:
+    if kept < SUBSCRIPTION_RETENTION_SECONDS:
         text = f"keeps an event that is not handled for {commands.days(kept)}, then it is lost"
-        return bad("retention", text, _update(wanted, commands.retention(TOPIC_RETENTION_SECONDS)))
+        return bad("retention", text, _update(wanted, commands.retention(SUBSCRIPTION_RETENTION_SECONDS)))
     return good("retention", f"keeps an event that is not handled for {commands.days(kept)}")
 
 

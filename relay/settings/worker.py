@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from relay.settings.base import HostAndPort, ResourceName, ServiceSettings
 from relay.settings.destinations import DestinationSettings
 from relay.settings.webhooks import WatchdogSettings
+from relay.topology import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS
 
 
 class PushAuth(StrEnum):
@@ -102,10 +103,11 @@ class WorkerSettings(ServiceSettings):
         description="How long a claim on a handler run holds if the worker dies, in seconds.",
     )
     retention_seconds: float = Field(
-        default=8 * 86_400,
+        default=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
         alias="RETENTION_SECONDS",
-        gt=0,
-        description="How long a handled event is remembered, in seconds; longer than Pub/Sub keeps a message (7 days).",
+        ge=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
+        description="How long a handled event is remembered, in seconds; at least 46 days: 7 on the topic, 31 as a dead "
+        "letter, 7 on the topic again after a redrive, and a day's margin.",
     )
     dateless_window_seconds: float = Field(
         default=3_600,

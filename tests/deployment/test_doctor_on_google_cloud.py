@@ -1,19 +1,22 @@
 """`relay doctor` over Google's REST APIs: a deployment as deploy/ makes it is good, and each fault in it is found."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
-from google.cloud.run_v2.types import Service
+from google.cloud.run_v2.types import Revision, Service
 from google.protobuf.json_format import ParseDict
+from google.pubsub_v1 import PushConfig
 
 from relay.doctor.cloud import GOOGLE, Cloud
 from relay.doctor.examination import examine
 from relay.doctor.findings import Finding, Verdict
 from relay.doctor.running import COLLECTION
+from relay.pubsub.pausing import Pause
 from relay.settings.doctor import DoctorSettings
 from relay.stores import firestore
 from tests.deployment.conftest import Deployer
@@ -52,21 +55,35 @@ def push_config(resources: Resources) -> dict[str, Any]:
     return config
 
 
-def template(resources: Resources, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = resources[path]["template"]
-    return found
-
-
 def set_variable(resources: Resources, path: str, name: str, value: str) -> None:
-    container = template(resources, path)["containers"][0]
+    container = resources[path]["containers"][0]
     others = [variable for variable in container["env"] if variable["name"] != name]
     container["env"] = [*others, {"name": name, "value": value}]
 
 
-def let_cloud_run_check(resources: Resources, *, audience: str) -> None:
-    set_variable(resources, google.WORKER, "PUSH_AUTH", "iam")
-    set_variable(resources, google.WORKER, "PUSH_AUDIENCE", "")
+def let_tokens_be_for(resources: Resources, audience: str) -> None:
+    """Give the subscription and the worker the same audience."""
     push_config(resources)["oidcToken"]["audience"] = audience
+    set_variable(resources, google.WORKING, "PUSH_AUDIENCE", audience)
+
+
+def share(revision: str, percent: int) -> dict[str, Any]:
+    return {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": revision, "percent": percent}
+
+
+def pin(resources: Resources) -> None:
+    """Give all traffic to the revision by its name, with a newer one that has none."""
+    resources[google.WORKER]["trafficStatuses"] = [share("onestock-worker-00001-abc", 100)]
+    resources[google.WORKER]["latestReadyRevision"] = f"{google.WORKER}/revisions/onestock-worker-00002-def"
+    resources[google.WORKER]["latestCreatedRevision"] = resources[google.WORKER]["latestReadyRevision"]
+
+
+def pause(resources: Resources, reason: str = "repair") -> None:
+    config = ParseDict(push_config(resources), PushConfig.pb(PushConfig()))
+    since = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    labels = Pause(since=since, reason=reason, push_config=PushConfig.wrap(config)).labels
+    resources[google.PAUSED] = {"name": google.PAUSED, "labels": labels}
+    resources[google.PUSH]["pushConfig"] = {}
 
 
 FAULTS: dict[str, tuple[Spoil, set[str]]] = {
@@ -118,34 +135,57 @@ FAULTS: dict[str, tuple[Spoil, set[str]]] = {
         {"push may call worker"},
     ),
     "OneStock may not call the receiver": (
-        lambda it: it.update({f"{google.RECEIVER}:getIamPolicy": policy()}),
+        lambda it: it[google.RECEIVER].update(invokerIamDisabled=False),
         {"OneStock may call receiver"},
     ),
     "Cloud Run waits longer than Pub/Sub": (
-        lambda it: template(it, google.WORKER).update(timeout="3600s"),
+        lambda it: it[google.WORKING].update(timeout="3600s"),
         {"limits"},
     ),
-    "Cloud Run breaks handlers off": (lambda it: template(it, google.WORKER).update(timeout="30s"), {"limits"}),
+    "Cloud Run breaks handlers off": (lambda it: it[google.WORKING].update(timeout="30s"), {"limits"}),
     "Cloud Run breaks publishing off": (
-        lambda it: template(it, google.RECEIVER).update(timeout="5s"),
+        lambda it: it[google.RECEIVING].update(timeout="5s"),
         {"receiver's time"},
     ),
     "a store that forgets": (
-        lambda it: set_variable(it, google.WORKER, "IDEMPOTENCY_STORE", "memory"),
+        lambda it: set_variable(it, google.WORKING, "IDEMPOTENCY_STORE", "memory"),
         {"store"},
     ),
     "no database": (lambda it: it.pop(google.DOCUMENTS), {"store"}),
     "nothing expires": (lambda it: it.update({google.EXPIRY: {"name": google.EXPIRY}}), {"store's expiry"}),
     "anybody may push": (
-        lambda it: set_variable(it, google.WORKER, "PUSH_AUTH", "off"),
+        lambda it: set_variable(it, google.WORKING, "PUSH_AUTH", "off"),
         {"worker's settings"},
     ),
-    "Cloud Run checks the pusher, for another address": (
-        lambda it: let_cloud_run_check(it, audience="https://elsewhere.example.com"),
+    "an audience that Cloud Run does not know": (
+        lambda it: let_tokens_be_for(it, "https://elsewhere.example.com"),
         {"push audience"},
     ),
+    "oidc behind the invoker check": (
+        lambda it: set_variable(it, google.WORKING, "PUSH_AUTH", "oidc"),
+        {"invoker check"},
+    ),
+    "iam with the invoker check off": (
+        lambda it: it[google.WORKER].update(invokerIamDisabled=True),
+        {"invoker check"},
+    ),
+    "iam with everybody as invoker": (
+        lambda it: it[f"{google.WORKER}:getIamPolicy"]["bindings"][0]["members"].append("allUsers"),
+        {"invoker check"},
+    ),
+    "traffic is pinned": (pin, {"worker's traffic"}),
+    "runs are forgotten before the dead letters": (
+        lambda it: set_variable(it, google.WORKING, "RETENTION_SECONDS", "691200"),
+        {"memory of runs"},
+    ),
+    "a pause": (pause, {"pause"}),
+    "a channel that is gone": (
+        lambda it: [policy.update(notificationChannels=[]) for policy in it[google.ALERTS]["alertPolicies"]],
+        {"alerts"},
+    ),
+    "no alerts": (lambda it: it[google.ALERTS].update(alertPolicies=[]), {"alerts"}),
     "orders cannot be fetched": (
-        lambda it: set_variable(it, google.WORKER, "ONESTOCK_API_URL", "https://api.example.com"),
+        lambda it: set_variable(it, google.WORKING, "ONESTOCK_API_URL", "https://api.example.com"),
         {"worker's settings"},
     ),
     "no worker": (lambda it: it.pop(google.WORKER), {"worker's settings"}),
@@ -167,8 +207,53 @@ def test_a_deployment_that_is_right_has_nothing_but_good_findings(apis: GoogleAp
 
 
 def test_the_fake_services_are_what_cloud_run_says() -> None:
-    for path in (google.RECEIVER, google.WORKER):
-        ParseDict(google.installed("https://example.com")[path], Service.pb(Service()))
+    resources = google.installed("https://example.com")
+    for service, revision in ((google.RECEIVER, google.RECEIVING), (google.WORKER, google.WORKING)):
+        ParseDict(resources[service], Service.pb(Service()))
+        ParseDict(resources[revision], Revision.pb(Revision()))
+
+
+def test_either_address_of_the_worker_is_a_good_endpoint(apis: GoogleApis) -> None:
+    other = next(url for url in apis.resources[google.WORKER]["urls"] if url != apis.resources[google.WORKER]["uri"])
+    push_config(apis.resources)["pushEndpoint"] = f"{other}/pubsub/push"
+
+    assert bad_checks(examined(apis)) == set()
+
+
+def test_a_receiver_that_everybody_is_granted_is_as_good_as_one_without_the_invoker_check(apis: GoogleApis) -> None:
+    apis.resources[google.RECEIVER]["invokerIamDisabled"] = False
+    apis.resources[f"{google.RECEIVER}:getIamPolicy"] = policy(run_invoker="allUsers")
+
+    assert bad_checks(examined(apis)) == set()
+
+
+def test_oidc_without_the_invoker_check_is_good(apis: GoogleApis) -> None:
+    apis.resources[google.WORKER]["invokerIamDisabled"] = True
+    set_variable(apis.resources, google.WORKING, "PUSH_AUTH", "oidc")
+
+    assert bad_checks(examined(apis)) == set()
+
+
+def test_the_revision_that_has_the_traffic_is_examined_and_not_the_latest_template(apis: GoogleApis) -> None:
+    pin(apis.resources)
+    set_variable(apis.resources, google.WORKING, "IDEMPOTENCY_STORE", "memory")
+
+    findings = examined(apis)
+
+    to_latest = next(finding.commands for finding in findings if finding.check == "worker's traffic")
+    assert bad_checks(findings) == {"worker's traffic", "store"}
+    assert all(finding.commands[-1:] == to_latest for finding in findings if finding.verdict is Verdict.BAD)
+    assert "update-traffic onestock-worker --to-latest" in to_latest[0]
+
+
+def test_a_pause_is_told_with_its_moment_and_reason(apis: GoogleApis) -> None:
+    pause(apis.resources, reason="the shop moves")
+
+    told = next(finding for finding in examined(apis) if finding.check == "pause")
+
+    assert "2026-01-31 09:30:00 UTC (the shop moves)" in told.text
+    assert "from 2026-02-07 09:30 UTC on the oldest are lost" in told.text
+    assert "python -m relay resume" in told.commands[0]
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -200,15 +285,16 @@ def test_what_may_not_be_seen_is_never_good(path: str, apis: GoogleApis) -> None
     findings = examined(apis)
 
     still_good = {finding.check for finding in findings if finding.verdict is Verdict.GOOD}
-    tells_less = path in {f"projects/{google.PROJECT}", f"projects/{google.PROJECT}:getIamPolicy"}
-    assert still_good < seen or tells_less
+    # No check depends on these alone.
+    of_project = {f"projects/{google.PROJECT}", f"projects/{google.PROJECT}:getIamPolicy"}
+    assert still_good < seen or path in of_project | {f"{google.RECEIVER}:getIamPolicy"}
     assert bad_checks(findings) == set()
 
 
 def test_a_secret_of_the_worker_that_may_not_be_read_leaves_its_settings_open(apis: GoogleApis) -> None:
     reference = {"secretKeyRef": {"secret": "onestock-password", "version": "1"}}
     variable = {"name": "ONESTOCK_PASSWORD", "valueSource": reference}
-    template(apis.resources, google.WORKER)["containers"][0]["env"].append(variable)
+    apis.resources[google.WORKING]["containers"][0]["env"].append(variable)
     apis.forbidden.add(f"projects/{google.PROJECT}/secrets/onestock-password/versions/1:access")
 
     verdicts = {finding.check: finding.verdict for finding in examined(apis)}
@@ -225,10 +311,11 @@ def test_every_command_is_one_that_gcloud_knows(apis: GoogleApis, tmp_path: Path
     for spoil, _ in FAULTS.values():
         apis.install()
         spoil(apis.resources)
-        commands.update(command for finding in examined(apis) for command in finding.mend)
+        commands.update(command for finding in examined(apis) for command in finding.commands)
 
-    assert complaints(commands, tmp_path) == []
-    named = {command.rpartition(" | ")[2].split(" ")[1] for command in commands}
+    gcloud = {command for command in commands if "python -m" not in command}
+    assert complaints(gcloud, tmp_path) == []
+    named = {command.rpartition(" | ")[2].split(" ")[1] for command in gcloud}
     assert named == {"pubsub", "run", "firestore", "secrets", "logging"}
 
 

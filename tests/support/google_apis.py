@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.topology import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS
 from tests.support.serving import Reply, Request, serving_requests
 
 PROJECT, NUMBER, REGION = "test-relay", "123456789012", "europe-west1"
@@ -18,6 +19,10 @@ TOPIC, DEAD_LETTERS = f"{_BASE}/topics/onestock-events", f"{_BASE}/topics/onesto
 PUSH, PULL = f"{_BASE}/subscriptions/onestock-events-push", f"{_BASE}/subscriptions/onestock-dead-letters-pull"
 RECEIVER = f"{_BASE}/locations/{REGION}/services/onestock-receiver"
 WORKER = f"{_BASE}/locations/{REGION}/services/onestock-worker"
+RECEIVING = f"{RECEIVER}/revisions/onestock-receiver-00001-abc"
+WORKING = f"{WORKER}/revisions/onestock-worker-00001-abc"
+PAUSED = f"{_BASE}/topics/onestock-events-push-paused"
+ALERTS, CHANNELS = f"{_BASE}/alertPolicies", f"{_BASE}/notificationChannels"
 DATABASE = f"{_BASE}/databases/onestock-relay"
 DOCUMENTS = f"{DATABASE}/documents/onestock_relay_runs"
 EXPIRY = f"{DATABASE}/collectionGroups/onestock_relay_runs/fields/expires_at"
@@ -30,14 +35,30 @@ def policy(**members: str) -> dict[str, Any]:
     return {"version": 1, "etag": "BwE=", "bindings": roles}
 
 
-def service(role: str, url: str, timeout: str, variables: dict[str, str]) -> dict[str, Any]:
-    """Return a Cloud Run service in the API's second version."""
+def service(path: str, url: str, timeout: str, variables: dict[str, str], **fields: Any) -> dict[str, dict[str, Any]]:
+    """Return a Cloud Run service in the API's second version, and its serving revision, by their paths.
+
+    The service's template is a later one that has no traffic yet: what runs is in the revision.
+    """
+    name = path.rpartition("/")[2]
+    revision = f"{path}/revisions/{name}-00001-abc"
     container = {"image": "relay", "env": [{"name": name, "value": value} for name, value in variables.items()]}
-    account = f"onestock-{role}@{PROJECT}.iam.gserviceaccount.com"
+    email = f"{name}@{PROJECT}.iam.gserviceaccount.com"
+    share = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}
     return {
-        "uri": url,
-        "template": {"containers": [container], "timeout": timeout, "serviceAccount": account},
-        "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"},
+        path: {
+            "name": path,
+            "uri": url,
+            "urls": [f"{url}-{NUMBER}", url],
+            "template": {"containers": [{"image": "relay"}], "timeout": "1s", "serviceAccount": "later@example.com"},
+            "traffic": [share],
+            "trafficStatuses": [share],
+            "latestReadyRevision": revision,
+            "latestCreatedRevision": revision,
+            "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"},
+            **fields,
+        },
+        revision: {"name": revision, "containers": [container], "timeout": timeout, "serviceAccount": email},
     }
 
 
@@ -82,23 +103,39 @@ def topics_and_subscriptions(worker_url: str) -> dict[str, dict[str, Any]]:
 
 def services(url: str, worker_url: str) -> dict[str, dict[str, Any]]:
     """Return what runs on Cloud Run."""
-    receiver = service("receiver", f"{url}/receiver", "15s", {"GOOGLE_CLOUD_PROJECT": PROJECT, "PUBSUB_TOPIC": TOPIC})
+    variables = {"GOOGLE_CLOUD_PROJECT": PROJECT, "PUBSUB_TOPIC": TOPIC}
+    receiver = service(RECEIVER, f"{url}/receiver", "15s", variables, invokerIamDisabled=True)
     key = {"secretKeyRef": {"secret": "onestock-hash-keys", "version": "3"}}
-    receiver["template"]["containers"][0]["env"].append({"name": "ONESTOCK_HASH_KEYS", "valueSource": key})
+    receiver[RECEIVING]["containers"][0]["env"].append({"name": "ONESTOCK_HASH_KEYS", "valueSource": key})
     worker = {
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "PUBSUB_DEAD_LETTER_TOPIC": "onestock-dead-letters",
-        "PUSH_AUTH": "oidc",
+        "PUSH_AUTH": "iam",
         "PUSH_AUDIENCE": worker_url,
         "PUSH_SERVICE_ACCOUNT": PUSHER,
         "IDEMPOTENCY_STORE": "firestore",
         "FIRESTORE_DATABASE": "onestock-relay",
+        "RETENTION_SECONDS": str(COMPLETED_RUNS_ARE_REMEMBERED_SECONDS),
     }
     return {
-        RECEIVER: receiver,
-        f"{RECEIVER}:getIamPolicy": policy(run_invoker="allUsers"),
-        WORKER: service("worker", worker_url, "600s", worker),
+        **receiver,
+        f"{RECEIVER}:getIamPolicy": policy(),
+        **service(WORKER, worker_url, "600s", worker),
         f"{WORKER}:getIamPolicy": policy(run_invoker=f"serviceAccount:{PUSHER}"),
+    }
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Return what lies in Cloud Monitoring."""
+    channel = f"{_BASE}/notificationChannels/1"
+    policies = [
+        {"name": f"{_BASE}/alertPolicies/{number}", "displayName": f"OneStock - test {number}", "enabled": True}
+        for number in range(2)
+    ]
+    labels = {"email_address": "on-call@example.com"}
+    return {
+        ALERTS: {"alertPolicies": [{**policy, "notificationChannels": [channel]} for policy in policies]},
+        CHANNELS: {"notificationChannels": [{"name": channel, "displayName": "OneStock relay", "labels": labels}]},
     }
 
 
@@ -110,6 +147,7 @@ def installed(url: str) -> dict[str, dict[str, Any]]:
         f"{_BASE}:getIamPolicy": policy(),
         **topics_and_subscriptions(worker_url),
         **services(url, worker_url),
+        **alerts(),
         SECRET: {"name": SECRET, "payload": {"data": base64.b64encode(KEYS.encode()).decode()}},
         "receiver/health": {"status": "ok"},
         DOCUMENTS: {"documents": []},

@@ -24,7 +24,7 @@ BEYOND_THE_EMULATOR = ("subscriptions seek", "--expiration-period=never")
 
 def mending(findings: list[Finding]) -> list[str]:
     """Return the commands that the findings print, each once and in their order."""
-    return list(dict.fromkeys(command for finding in findings for command in finding.mend))
+    return list(dict.fromkeys(command for finding in findings for command in finding.commands))
 
 
 def run(command: str, environ: dict[str, str]) -> None:

@@ -6,7 +6,8 @@ import pytest
 import requests
 
 from relay.local.emulator import Emulator
-from tests.system.conftest import OneStock, PubSub, Service, Tool, new_pubsub, order_event, wait_until
+from tests.support.parts import OneStock, PubSub, Service, Tool, new_pubsub, order_event
+from tests.support.waiting import wait_until
 
 EVENTS = 20
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from relay.worker.app import PUSH_PATH
+from tests.support.parts import Service
 from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
-from tests.system.conftest import Service
 
 ISSUER = TokenIssuer()
 ON_CLOUD_RUN = {"K_SERVICE": "onestock-worker", "PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL}

@@ -6,15 +6,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.parts import OneStock, PubSub, Service
 from tests.support.shop.ledger import Ledger
-from tests.system.conftest import OneStock, PubSub, Service, wait_until
+from tests.support.waiting import wait_until
 
-
-@pytest.fixture
-def shop_worker(shop_settings: dict[str, str], request: pytest.FixtureRequest) -> Service:
-    """Return a worker with a handler for every event type."""
-    worker: Service = request.getfixturevalue("worker")
-    return worker
+# The worker runs handlers for one event type and for every event type.
+pytestmark = pytest.mark.usefixtures("shop_settings")
 
 
 def publish(pubsub: PubSub, data: bytes, **attributes: str) -> None:
@@ -29,23 +26,23 @@ def lines_of(worker: Service) -> list[dict[str, Any]]:
 
 
 def test_a_smoke_event_is_handled_and_reaches_no_handler_of_the_customers(
-    pubsub: PubSub, shop_worker: Service, ledger: Ledger
+    pubsub: PubSub, worker: Service, ledger: Ledger
 ) -> None:
     for _ in range(2):
         publish(pubsub, b'{"build": "b-1"}', event_type="relay_smoke", smoke="true")
 
-    wait_until(lambda: len(lines_of(shop_worker)) == 2, within=20)
-    lines = lines_of(shop_worker)
+    wait_until(lambda: len(lines_of(worker)) == 2, within=20)
+    lines = lines_of(worker)
     assert {line["outcome"] for line in lines} == {"handled", "duplicate"}
     assert [[handler["name"] for handler in line["handlers"]] for line in lines] == [["relay.smoke"]] * 2
     assert ledger.done() == set()
 
 
 def test_a_signed_webhook_of_that_event_type_is_an_ordinary_event(
-    onestock: OneStock, shop_worker: Service, ledger: Ledger
+    onestock: OneStock, worker: Service, ledger: Ledger
 ) -> None:
     onestock.send(b'{"order_id": "S-1", "smoke": "true"}', "relay_smoke")
 
-    wait_until(lambda: len(lines_of(shop_worker)) == 1, within=20)
-    assert [handler["name"] for handler in lines_of(shop_worker)[0]["handlers"]] == ["archive"]
+    wait_until(lambda: len(lines_of(worker)) == 1, within=20)
+    assert [handler["name"] for handler in lines_of(worker)[0]["handlers"]] == ["archive"]
     assert {handler for handler, _ in ledger.done()} == {"archive"}
