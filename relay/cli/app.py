@@ -1,4 +1,4 @@
-"""The command group, and what all commands share: a user's mistake is one line on stderr."""
+"""The command group. Each command's error is one line on standard error."""
 
 import sys
 

@@ -104,10 +104,26 @@ def test_a_change_stands_where_the_best_of_its_events_is(entries: list[Entry], s
     assert ledger.missing_changes == ([A] if standing is Standing.MISSING else [])
 
 
-def test_the_sequence_of_the_lines_does_not_matter() -> None:
-    entries = [webhook(A), delivery(A, "retry"), delivery(A, "handled", seconds_later=3)]
+@pytest.mark.parametrize(
+    ("entries", "is_acknowledged"),
+    [
+        ([webhook(A)], True),
+        ([webhook(A, "not_published"), webhook(A, seconds_later=30)], True),
+        ([webhook(A, "not_published"), delivery(A, "handled")], False),
+        ([synthetic(A, "handled")], False),
+    ],
+)
+def test_a_change_has_arrived_if_a_webhook_of_it_was_acknowledged(
+    entries: list[Entry], *, is_acknowledged: bool
+) -> None:
+    assert only(drawn_up(entries, A)).is_acknowledged is is_acknowledged
 
-    assert only(drawn_up(reversed(entries), A)).whereabouts is Whereabouts.HANDLED
+
+def test_the_sequence_of_the_lines_does_not_matter() -> None:
+    redriven = delivery(A, "retry", seconds_later=3, generation=9)
+    entries = [webhook(A), delivery(A, "quarantined"), redriven]
+
+    assert only(drawn_up(reversed(entries), A)).whereabouts is Whereabouts.BEING_RETRIED
 
 
 def test_what_nobody_has_acknowledged_for_seven_days_is_missing() -> None:
@@ -135,6 +151,14 @@ def test_each_of_two_near_changes_needs_an_event_of_its_own() -> None:
     ledger = drawn_up([webhook(again), delivery(again, "handled")], A, again)
 
     assert [item.standing for item in ledger.changes] == [Standing.MISSING, Standing.HANDLED]
+
+
+def test_an_event_near_two_changes_tells_one_of_them_only() -> None:
+    sent = change(date=NOON + 2)
+
+    ledger = drawn_up([webhook(sent)], A, change(date=NOON + 1))
+
+    assert [item.standing for item in ledger.changes] == [Standing.UNDER_WAY, Standing.MISSING]
 
 
 def test_a_change_that_the_history_tells_twice_counts_once() -> None:
@@ -186,6 +210,15 @@ def test_events_of_other_types_are_counted_beside_and_named_if_they_were_not_sto
         f"parcel_state_changed {'1' * 12}: not stored: OneStock sends it again",
     ]
     assert ledger.missing_changes == [A]
+
+
+def test_the_end_of_a_day_belongs_to_the_next() -> None:
+    first, last = change(date=NOON - 43_200), change(date=NOON + 43_199)
+    next_day = change(date=NOON + 43_200)
+
+    ledger = drawn_up([webhook(told) for told in (first, last, next_day)])
+
+    assert [item.change for item in ledger.others] == [first, last]
 
 
 def test_an_event_that_tells_a_change_of_another_day_belongs_to_that_day() -> None:
