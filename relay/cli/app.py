@@ -1,4 +1,4 @@
-"""The command group, and what all commands share: a user's mistake is one line on stderr."""
+"""The command group. Each command's error is one line on standard error."""
 
 import sys
 
@@ -6,6 +6,7 @@ import click
 
 from relay.cli.dead_letters import dead_letters
 from relay.cli.doctor import doctor
+from relay.cli.ledger import ledger
 from relay.cli.pause import pause, resume
 from relay.cli.reconcile import reconcile
 from relay.cli.replay import replay
@@ -22,7 +23,7 @@ def relay() -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
 
 
-for command in (run, send, signature, dead_letters, replay, reconcile, trace, doctor, pause, resume, webhooks):
+for command in (run, send, signature, dead_letters, replay, reconcile, ledger, trace, doctor, pause, resume, webhooks):
     relay.add_command(command)
 
 

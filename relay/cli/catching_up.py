@@ -1,4 +1,4 @@
-"""What `reconcile` and `ledger` share: OneStock's API, synthetic events, how far a run is, and how far back one may go."""
+"""What `reconcile` and `ledger` share: options, OneStock's API, synthetic events, and how far a run is."""
 
 import os
 import sys

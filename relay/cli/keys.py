@@ -1,4 +1,4 @@
-"""The options that say how a webhook is signed; the keys come from the environment, and are shown nowhere."""
+"""The options that say how a webhook is signed. No command prints the keys."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from relay.settings.receiver import SignedString
 
 
 class _Keys(click.ParamType[tuple[bytes, ...]]):
-    """Hash keys, comma separated."""
+    """Hash keys, comma separated; becomes a tuple of bytes."""
 
     name = "keys"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[bytes, ...]:
-        """Return the keys as HMAC takes them."""
+        """Return the keys as bytes, as HMAC takes them."""
         if isinstance(value, tuple):
             return value
         keys = tuple(part.strip().encode() for part in str(value).split(",") if part.strip())
@@ -33,7 +33,7 @@ keys_option = click.option(
     show_envvar=True,
     type=_Keys(),
     required=True,
-    help="The hash keys, newest first, comma separated; from the environment rather, where nobody sees them.",
+    help="The hash keys, newest first, comma separated. Prefer the environment: others can see a command's options.",
 )
 
 signed_string_option = click.option(
@@ -44,5 +44,5 @@ signed_string_option = click.option(
     callback=_signed_string,
     default=SignedString.TIMESTAMP_BODY.value,
     show_default=True,
-    help="What is signed.",
+    help="The text that OneStock signs.",
 )

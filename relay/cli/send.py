@@ -1,4 +1,4 @@
-"""`python -m relay send`: a signed webhook for any deployment, and what it answers."""
+"""`python -m relay send`: send a signed webhook to any receiver, and show the answer."""
 
 import json
 import secrets
@@ -20,11 +20,11 @@ _ACKNOWLEDGED, _UNAUTHORIZED = 202, 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a receiver said to one webhook."""
+class ReceiverAnswer:
+    """A receiver's answer to one webhook."""
 
     status: int | None
-    """None where no answer came."""
+    """None if no answer came."""
     latency_ms: float
     text: str
 
@@ -76,8 +76,8 @@ def send(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: SignedString) -> Answer:
-    """Send one signed webhook; a receiver that does not answer is an answer, too."""
+def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: SignedString) -> ReceiverAnswer:
+    """Send one signed webhook. If the receiver does not answer, the answer has no status."""
     headers = {
         HEADER: sign(body, keys=keys, timestamp=int(time.time()), signed_string=signed_string),
         "Content-Type": "application/json",
@@ -88,7 +88,7 @@ def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: Signe
         status, text = response.status_code, response.text.strip()[:500]
     except requests.RequestException as error:
         status, text = None, type(error).__name__
-    return Answer(status=status, latency_ms=round((time.monotonic() - started) * 1000, 1), text=text)
+    return ReceiverAnswer(status=status, latency_ms=round((time.monotonic() - started) * 1000, 1), text=text)
 
 
 def _invented(event_type: str, order_id: str | None, fields: tuple[str, ...]) -> bytes:

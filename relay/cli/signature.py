@@ -1,4 +1,4 @@
-"""`python -m relay signature`: sign a body as OneStock does, and find out how a captured signature is to be read."""
+"""`python -m relay signature`: sign a body as OneStock does, and find out how a captured webhook is signed."""
 
 import json
 import sys
@@ -76,16 +76,14 @@ def _print(capture: Capture, diagnosis: Diagnosis, keys: tuple[bytes, ...]) -> N
         names = ", ".join(name for name, _ in capture.headers) or "none"
         click.echo(f"  saw      no header that may hold a signature; the headers are: {names}")
     if not capture.body_is_whole:
-        click.echo("  body     not whole in the log: only signatures over the timestamp alone can be found")
+        click.echo("  body     cut or masked in the log: only signatures over the timestamp alone can be found")
     reading = diagnosis.reading
     if reading is None:
-        click.echo(
-            f"  reading  none of {diagnosis.tried} matches with any of {len(keys)} keys: another key, or another"
-        )
-        click.echo("           body than the one that was signed (a proxy, or the capture, may have changed it)")
+        click.echo(f"  reading  none of {diagnosis.tried} matches with any of {len(keys)} keys: another key or another")
+        click.echo("           body was signed (a proxy, or the capture, may have changed the body)")
         return
     click.echo(f"  reading  {reading}")
     if reading.setting is None:
-        click.echo("  relay    does not read this: relay/receiver/signature.py has to learn it")
+        click.echo("  relay    cannot read this: relay/receiver/signature.py has to be extended")
     else:
         click.echo(f"  relay    reads this with ONESTOCK_SIGNED_STRING={reading.setting}")

@@ -1,4 +1,4 @@
-"""`python -m relay webhooks`: the webhooks at OneStock, as they are and as they should be."""
+"""`python -m relay webhooks`: show and change the webhooks at OneStock."""
 
 import json
 import os
@@ -17,7 +17,8 @@ from relay.errors import ConfigurationError
 from relay.settings.webhooks import WebhookSettings
 
 if TYPE_CHECKING:
-    from relay.onestock import OneStock, Webhook
+    from relay.onestock import OneStock, RegisteredWebhook
+    from relay.onestock.declared import WebhookDifference
 
 PROBE_EVENT_TYPE = "relay_key_probe"
 
@@ -27,7 +28,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group(epilog="Examples: relay webhooks list   relay webhooks sync webhooks.yaml   relay webhooks rotate-key")
 def webhooks() -> None:
-    """List, make, switch and watch OneStock's webhooks, and change their hash key.
+    """List, make, enable, pause and watch the webhooks at OneStock, and change their hash key.
 
     Needs ONESTOCK_API_URL, ONESTOCK_SITE_ID, ONESTOCK_USER_ID and ONESTOCK_PASSWORD, and most commands
     ONESTOCK_WEBHOOK_URL, the receiver's URL without an event type.
@@ -88,10 +89,11 @@ def create(*, event_types: Sequence[str], status: str, as_json: bool) -> None:
 @webhooks.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def enable(*, ids: Sequence[str]) -> None:
-    """Let webhooks send again, those that OneStock has disabled too."""
+    """Let webhooks send again, also the ones that OneStock has disabled."""
     _set_status(ids, "enabled")
     click.echo(
-        "What happened while one was disabled is lost; fetch it: python -m relay reconcile --since TIME", err=True
+        "OneStock dropped the events of a disabled webhook. Publish them: python -m relay reconcile --since TIME",
+        err=True,
     )
 
 
@@ -111,37 +113,33 @@ def sync(*, file: Path, dry_run: bool, yes: bool) -> None:
 
     FILE is YAML: `webhooks:` with a list of event types, or of `{event_type: ..., status: paused}`.
     """
-    from relay.onestock.declared import Declaration, difference
+    from relay.onestock.declared import Declaration, differences_from
 
     declaration = Declaration.read(file.read_text(), name=str(file))
     with _connected() as (onestock, settings):
         base = _base(settings)
         ours = [webhook for webhook in onestock.list_webhooks() if settings.is_ours(webhook.url)]
-        steps = difference(declaration, ours, base=base)
-        for step in steps:
-            click.echo(step)
-        to_do = [step for step in steps if step.wanted is not None]
-        if not to_do:
+        differences = differences_from(declaration, ours, base=base)
+        for difference in differences:
+            click.echo(difference)
+        to_remove = [difference for difference in differences if difference.target_status is not None]
+        if not to_remove:
             click.echo("OneStock matches")
             return
         if dry_run:
             sys.exit(1)
         if not yes:
-            click.confirm(f"Do {len(to_do)} of them?", abort=True, err=True)
-        for step in to_do:
-            if step.webhook_id is None:
-                key = _newest_key(settings)
-                onestock.create_webhook(step.event_type, step.url, hash_key=key, status=str(step.wanted))
-            else:
-                onestock.set_webhook_status(step.webhook_id, str(step.wanted))
-        click.echo(f"{len(to_do)} done")
+            click.confirm(f"Do {len(to_remove)} of them?", abort=True, err=True)
+        for difference in to_remove:
+            _remove(difference, onestock, settings)
+        click.echo(f"{len(to_remove)} done")
 
 
 @webhooks.command(name="rotate-key")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), default=Path("webhook-rotation.json"),
-              show_default=True, help="Where it notes what is done, so that it can go on.")  # fmt: skip
-@click.option("--overlap", default=600.0, show_default=True, help="Seconds in which both webhooks send: more than the "
-              "old one needs for what waits in its queue, which OneStock shows to nobody.")  # fmt: skip
+              show_default=True, help="The file in which it notes its progress, so that it can go on.")  # fmt: skip
+@click.option("--overlap", default=600.0, show_default=True, help="For how many seconds both webhooks send: longer "
+              "than the old one needs for its queue, which OneStock shows to nobody.")  # fmt: skip
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Ask the receiver first, with a signed event "
               f"of the type {PROBE_EVENT_TYPE}, whether it knows the new key.")  # fmt: skip
 @yes_option
@@ -149,8 +147,8 @@ def rotate_key(*, journal: Path, overlap: float, probe: bool, yes: bool) -> None
     """Change the hash key of our webhooks without a refused message.
 
     First put the new key in front of ONESTOCK_HASH_KEYS and deploy the receiver with both; then run this with the same
-    ONESTOCK_HASH_KEYS. At its end, take the old key out and deploy again. It makes a second webhook with the new key
-    beside each, and takes the old one out of service after the overlap. Stopped, it goes on when run again.
+    ONESTOCK_HASH_KEYS. It makes a second webhook with the new key beside each webhook, and disables the old one after
+    the overlap. Then take the old key out and deploy again. If it is interrupted, run it again: it goes on.
     """
     from relay.onestock.rotation import Rotation
 
@@ -173,18 +171,18 @@ def rotate_key(*, journal: Path, overlap: float, probe: bool, yes: bool) -> None
     journal.unlink(missing_ok=True)
     click.echo("Done. Take the old key out of ONESTOCK_HASH_KEYS now, and deploy the receiver.")
     click.echo(
-        "Had the old webhooks more waiting than they could send in the overlap? "
-        f"Then fetch it: python -m relay reconcile --since {began_at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        "If the old webhooks had more events waiting than they could send in the overlap, publish these: "
+        f"python -m relay reconcile --since {began_at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     )
 
 
 @webhooks.command()
 @json_option
 def watch(*, as_json: bool) -> None:
-    """Look at our webhooks as the watchdog does; exit status 1 if one needs somebody.
+    """Check our webhooks as the watchdog does; exit status 1 if a person has to act.
 
-    Enables what is disabled if ONESTOCK_REENABLE_WEBHOOKS=true. It knows since when events may be missing where it
-    shares the worker's memory: IDEMPOTENCY_STORE=firestore and GOOGLE_CLOUD_PROJECT.
+    Enables disabled webhooks if ONESTOCK_REENABLE_WEBHOOKS=true. It tells since when events may be missing if it can
+    read the watchdog's memory: IDEMPOTENCY_STORE=firestore and GOOGLE_CLOUD_PROJECT.
     """
     from relay.onestock.watchdog import Watchdog, text_of
 
@@ -221,6 +219,14 @@ def _set_status(ids: Sequence[str], status: str) -> None:
             click.echo(f"{id_} is {status}")
 
 
+def _remove(difference: "WebhookDifference", onestock: "OneStock", settings: WebhookSettings) -> None:
+    status = str(difference.target_status)
+    if difference.webhook_id is not None:
+        onestock.set_webhook_status(difference.webhook_id, status)
+        return
+    onestock.create_webhook(difference.event_type, difference.url, hash_key=_newest_key(settings), status=status)
+
+
 def _base(settings: WebhookSettings) -> str:
     if settings.webhook_url is None:
         raise ConfigurationError("ONESTOCK_WEBHOOK_URL: missing; set it to https://RECEIVER/webhooks/onestock")
@@ -234,7 +240,7 @@ def _newest_key(settings: WebhookSettings) -> Any:
 
 
 def _check_receiver_knows(base: str, key: str) -> None:
-    """Raise ConfigurationError unless the receiver takes an event that only the new key has signed."""
+    """Raise ConfigurationError unless the receiver accepts an event that is signed with the new key only."""
     import requests
 
     from relay.local.simulator import send
@@ -263,7 +269,7 @@ def _sightings() -> Any:
     return FirestoreSightings(project=os.environ.get("GOOGLE_CLOUD_PROJECT", ""), database=database)
 
 
-def _print_table(found: "Sequence[Webhook]", settings: WebhookSettings) -> None:
+def _print_table(found: "Sequence[RegisteredWebhook]", settings: WebhookSettings) -> None:
     from tabulate import tabulate
 
     rows = [
@@ -279,8 +285,8 @@ def _print_table(found: "Sequence[Webhook]", settings: WebhookSettings) -> None:
     click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "No webhooks")
 
 
-def _as_json(webhook: "Webhook") -> dict[str, Any]:
-    """Return what may be shown: never the hash key, should OneStock's answer hold it."""
+def _as_json(webhook: "RegisteredWebhook") -> dict[str, Any]:
+    """Return the fields that may be shown. OneStock's answer may hold the hash key, which may not."""
     return {
         "id": webhook.id,
         "status": webhook.status,

@@ -25,10 +25,10 @@ FORMS = (
 
 
 def read_captures(data: bytes) -> list[Capture]:
-    """Return the webhooks captured in `data`, in any of the three forms. Raises CaptureError if there is none."""
+    """Return the webhooks captured in `data`, in any of the three FORMS. Raises CaptureError if there is none."""
     captures = _from_json(data) or list(_from_log(data)) or _from_http(data)
     if not captures:
-        raise CaptureError(f"No webhook with its headers is found in it; give {FORMS}")
+        raise CaptureError(f"The file holds no webhook with its headers; give {FORMS}")
     return captures
 
 
@@ -61,7 +61,7 @@ def _from_json(data: bytes) -> list[Capture]:
         body = _unbased(request.body_base64) if request.body is None else request.body.encode()
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise CaptureError(f"The captured request is not whole: {problems[0]['msg']}") from error
+        raise CaptureError(f"The captured request is incomplete: {problems[0]['msg']}") from error
     return [Capture(headers=request.headers, body=body)]
 
 
@@ -86,7 +86,7 @@ def _of_entry(entry: Entry) -> Capture:
         body = _unbased(fields["content_base64"])
     else:
         body = str(fields.get("content", "")).encode()
-    # What the log has cut or masked has another length.
+    # A body that the log has cut or masked has another length.
     return Capture(headers=headers, body=body, body_is_whole=len(body) == fields.get("body_bytes"))
 
 

@@ -1,6 +1,6 @@
-"""Which reading of a webhook's signature is the right one: tries them all. No I/O: a capture in, a verdict out.
+"""Finds out how a webhook is signed, by trying every reading of its signature. No I/O: a capture in, a diagnosis out.
 
-What OneStock's documentation leaves open is what is signed, how, and how it is written down (docs/signature.md).
+OneStock's documentation leaves open which text is signed, how, and how the signature is written (docs/signature.md).
 """
 
 import base64
@@ -30,44 +30,44 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """A webhook as it arrived, wherever it was written down."""
+    """A webhook as it arrived."""
 
     headers: tuple[Header, ...]
     body: bytes
     body_is_whole: bool = True
-    """False where a log cut the body or masked it: only a signature over the timestamp alone can then be found."""
+    """False if a log has cut or masked the body: then only a signature over the timestamp alone can match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A part of a header that one of the keys has signed."""
+    """A part of a header that holds a signature with one of the keys."""
 
     header: str
     part: str
-    """`h0`; empty where the whole header is the signature."""
+    """Such as `h0`; empty if the whole header is the signature."""
     key_number: int
-    """1 for the first of the keys, which is the newest."""
+    """1 for the newest key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a signature is to be read, and what it then proves."""
+    """One way to read a signature: how it is made, and where it stands."""
 
     signed: str
-    """What is signed, such as `t.body`."""
+    """The text that is signed, such as `t.body`."""
     digest: str
-    """How, such as `HMAC-SHA256`."""
+    """The algorithm, such as `HMAC-SHA256`."""
     encoding: str
-    """How it is written down, such as `hex`."""
+    """How the signature is written, such as `hex`."""
     key_form: str
-    """What of the key goes in, such as `text`."""
+    """How the key is turned into bytes, such as `text`."""
     separators: str
-    """What stands between the header's parts."""
+    """The characters between the header's parts."""
     matches: tuple[Match, ...]
 
     @property
     def setting(self) -> SignedString | None:
-        """The value of ONESTOCK_SIGNED_STRING with which the relay reads this; None where it cannot."""
+        """The value of ONESTOCK_SIGNED_STRING with which the relay verifies this; None if it cannot."""
         own = (self.digest, self.encoding, self.key_form) == ("HMAC-SHA256", "hex", "text")
         is_where_we_look = all(m.header.lower() == HEADER.lower() and m.part in _READABLE_PARTS for m in self.matches)
         if not own or not is_where_we_look or not set(self.separators) <= {",", "."}:
@@ -82,18 +82,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """The reading that matches, None where none does; what was seen, and how many readings were tried."""
+    """The result of trying all readings: the one that matches, and what the headers hold."""
 
     reading: Reading | None
+    """None if no reading matches."""
     seen: tuple[str, ...]
+    """The parts of headers that may be a signature or a time."""
     tried: int
+    """How many readings were tried."""
     is_complete: bool = True
-    """False where the search ended because it had hashed as many bytes as it was allowed."""
+    """False if the search ended at its bound of hashed bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claimed:
-    """A text in a header that may be a signature, decoded."""
+    """A part of a header that may be a signature, and how it is written."""
 
     header: str
     part: str
@@ -102,9 +105,9 @@ class _Claimed:
 
 
 def diagnose(capture: Capture, keys: Sequence[bytes], *, max_hashed_bytes: int | None = None) -> Diagnosis:
-    """Try every reading of the capture's signature with each of the keys, newest first; the likely ones come first.
+    """Try every reading of the capture's signature, the likely ones first, with each of the keys, newest first.
 
-    `max_hashed_bytes` bounds the work, for a caller that cannot wait: a whole search over 1 kB takes about 50 ms.
+    `max_hashed_bytes` bounds the work. A complete search over a body of 1 kB takes about 50 ms.
     """
     claimed = _claimed(capture.headers)
     seen = tuple(_seen(capture.headers))
@@ -136,11 +139,11 @@ def _reading(digest: str, form: str, signed: str, found: list[tuple[_Claimed, in
     )
 
 
-# --- What the request holds -------------------------------------------------------------------------------------------
+# --- The parts of the headers -----------------------------------------------------------------------------------------
 
 
 def _parts(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (separators, name, value) for each way of cutting a header, and the header as a whole."""
+    """Yield (separators, name, value) for the header as a whole, and for its parts by each set of separators."""
     yield "", "", text.strip()
     for cut in _CUTS:
         for part in re.split(f"[{re.escape(cut)}]", text):
@@ -164,7 +167,7 @@ def _claimed(headers: Sequence[Header]) -> dict[bytes, list[_Claimed]]:
 
 
 def _decoded(value: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (encoding, bytes) for each way in which the text may be a digest."""
+    """Yield (encoding, bytes) for each encoding in which the text is as long as a digest."""
     for encoding, decode in _ENCODINGS.items():
         decoded = decode(value)
         if decoded is not None and len(decoded) in _SIZES:
@@ -172,7 +175,7 @@ def _decoded(value: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _timestamps(headers: Sequence[Header]) -> list[tuple[str, str]]:
-    """Return (name, digits) of what may be a time: a part of a header, or a header of its own."""
+    """Return (name, digits) of each part of a header, and each header, that may be a time; `t` first."""
     found: dict[str, str] = {}
     for header, text in headers:
         for _, part, value in _parts(text):
@@ -192,19 +195,19 @@ def _seen(headers: Sequence[Header]) -> Iterator[str]:
                 yield f"{header}{f' {part}' if part else ''}: {len(value)} characters, perhaps {looks[0]}"
 
 
-# --- What may be signed, and how --------------------------------------------------------------------------------------
+# --- The readings -----------------------------------------------------------------------------------------------------
 
 _Make = Callable[[bytes, Sequence[bytes]], bytes]
 
 
 def _readings(capture: Capture) -> Iterator[tuple[tuple[str, _Make], str, tuple[str, list[bytes]]]]:
-    """Yield (digest, key form, signed string), the likely ones first."""
+    """Yield (algorithm, key form, signed text), the likely ones first."""
     signed = list(_signed(capture))
     return itertools.product(_MACS, _KEY_FORMS, signed)
 
 
 def _signed(capture: Capture) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield (description, pieces) of what may be signed."""
+    """Yield (description, pieces) of each text that may be signed."""
     times = [(name, digits, digits.encode()) for name, digits in _timestamps(capture.headers)]
     bodies = list(_bodies(capture.body)) if capture.body_is_whole else []
     for name, _, digits in times:
@@ -219,7 +222,7 @@ def _signed(capture: Capture) -> Iterator[tuple[str, list[bytes]]]:
 
 
 def _bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (description, bytes) of the body as sent, and as it may have been before somebody wrote it anew."""
+    """Yield (description, bytes) of the body as it came, and as it may have been before a proxy wrote it anew."""
     yield "body", body
     known = {body}
     for name, rewrite in _REWRITTEN.items():

@@ -1,6 +1,6 @@
 """Calls back to OneStock: log in, fetch orders and parcels, manage webhooks.
 
-A handler that takes a parameter of the type `OneStock` gets the ready-made client:
+A handler with a parameter of the type `OneStock` gets the worker's client:
 
     @on("order_state_changed")
     def sync_order(event: OrderStateChanged, onestock: OneStock) -> None:
@@ -13,9 +13,18 @@ from relay.onestock.models import (
     Order,
     OrderItem,
     Parcel,
+    RegisteredWebhook,
     StateChange,
-    Webhook,
     WebhookStatus,
 )
 
-__all__ = ["LineItemGroup", "OneStock", "Order", "OrderItem", "Parcel", "StateChange", "Webhook", "WebhookStatus"]
+__all__ = [
+    "LineItemGroup",
+    "OneStock",
+    "Order",
+    "OrderItem",
+    "Parcel",
+    "RegisteredWebhook",
+    "StateChange",
+    "WebhookStatus",
+]

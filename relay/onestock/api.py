@@ -1,7 +1,7 @@
 """One call to OneStock's API: the token, the repeats, the budget, and what an answer means.
 
-Source: "Calls back to OneStock" in docs/onestock.md. The token goes into the JSON body of every call, also of a GET;
-429 and 5xx are repeated after 1, 2, 4 ... 60 s; a 401 means that the token has ended, and costs one more login.
+Source: "Calls to OneStock's API" in docs/onestock.md. The token goes into the JSON body of every call, also of a GET. A
+call that is answered 429 or 5xx is repeated after 1, 2, 4 ... 60 s. After a 401 the token has expired: log in again.
 """
 
 import json
@@ -30,7 +30,7 @@ from relay.onestock.http import Answer, Exchange, NoAnswer
 from relay.settings.onestock import OneStockSettings
 
 LONGEST_PAUSE_SECONDS = 60
-SECONDS_BETWEEN_REFUSED_LOGINS = 60  # A wrong password must not lock the account, however many events ask for a token.
+SECONDS_BETWEEN_REFUSED_LOGINS = 60  # A wrong password must not lock the account when many events ask for a token.
 MAX_SHOWN = 200
 
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "onestock-relay"}
@@ -41,24 +41,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is asked of OneStock."""
+    """One request to OneStock."""
 
     method: str
     path: str
     """Without the base URL, with the version: `/v2/orders/ORD-1`."""
     content: Mapping[str, Any] = field(default_factory=dict)
-    """What goes into the body beside site and token."""
+    """The fields of the body beside site and token."""
     is_repeatable: bool = True
-    """Whether doing it twice is the same as doing it once."""
+    """Whether two of these calls do the same as one."""
     secrets: tuple[SecretStr, ...] = ()
-    """Values in `content` that must not appear in an error, should the answer repeat them."""
+    """Values in `content` that an error must not show if the answer repeats them."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
 class Api:
-    """Makes calls with a token that all threads share. Safe for any number of threads."""
+    """Makes calls with a token that any number of threads share."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Api:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` is measured as the deadline of `exchange` is; `now` gives Unix seconds."""
+        """`clock` is the clock of the deadline of `exchange`; `now` gives Unix seconds."""
         self._settings = settings
         self._exchange = exchange
         self._clock = clock
@@ -78,10 +78,10 @@ class Api:
         self._login = _Login(self._ask_for_token, clock=clock)
 
     def call(self, call: Call) -> Any:
-        """Return the JSON of the answer.
+        """Return the JSON of the answer, within `budget_seconds` for login and repeats together.
 
-        Takes `budget_seconds` at most, with login and repeats. Raises OneStockError: Unavailable and Unreadable
-        once repeating has not helped within the budget, Refused and its kinds at once.
+        Raises OneStockError: OneStockUnavailable and OneStockUnreadable after the repeats that the budget allows,
+        OneStockRefused and its subclasses at once.
         """
         deadline = self._clock() + self._settings.budget_seconds
         retrying = tenacity.Retrying(
@@ -170,14 +170,14 @@ class Api:
         try:
             return from_json(answer.body, allow_inf_nan=False) if answer.body.strip() else {}
         except ValueError as error:
-            # What is cut or garbled may be an order with its customer: it is not shown.
+            # The error does not show the body: it may be a part of an order with its customer.
             kind_of = answer.headers.get("content-type", "no content type")[:MAX_SHOWN]
             told = f"{status}, but not JSON ({kind_of}, {len(answer.body)} bytes)"
             raise OneStockUnreadable(str(call), told, status=status, request_id=request_id) from error
 
 
 class _Login:
-    """The token, and the one login that gets it while all other threads wait."""
+    """The token. One thread logs in while the other threads wait."""
 
     def __init__(self, ask: Callable[[float], SecretStr], *, clock: Callable[[], float]) -> None:
         self._ask = ask
@@ -192,9 +192,11 @@ class _Login:
         return self._token or self.renewed(None, deadline, call)
 
     def renewed(self, ended: SecretStr | None, deadline: float, call: Call) -> SecretStr:
-        """Return a token other than the `ended` one: another thread's new one, or that of a new login."""
+        """Return a token other than `ended`: the one that another thread got, or the one of a new login."""
         if not self._lock.acquire(timeout=max(0, deadline - self._clock())):
-            raise OneStockUnavailable(str(call), "another thread has not logged in in time", may_have_happened=False)
+            raise OneStockUnavailable(
+                str(call), "another thread was still logging in at the deadline", may_have_happened=False
+            )
         try:
             if self._token is None or self._token is ended:
                 self._token = None
@@ -247,7 +249,7 @@ def _log_repeat(state: tenacity.RetryCallState) -> None:
 
 
 def _retry_after_seconds(header: str | None, now: float) -> float | None:
-    """Return what Retry-After says, in seconds or as a date; None where it says neither."""
+    """Return the pause that Retry-After asks for, in seconds or as a date; None if it holds neither."""
     if header is None:
         return None
     if header.strip().isdecimal():
@@ -260,7 +262,7 @@ def _retry_after_seconds(header: str | None, now: float) -> float | None:
 
 
 def _shown(answer: Answer, secrets: tuple[SecretStr, ...]) -> str:
-    """Return the status and what an error's body says about it: one line, bounded, without the secrets."""
+    """Return the status and the error text of the body in one bounded line, without the secrets."""
     try:
         content = from_json(answer.body)
     except ValueError:

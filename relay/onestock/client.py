@@ -1,7 +1,7 @@
-"""OneStock's API as typed calls: the object that handlers and commands ask. `relay.onestock.api` makes each call.
+"""The client of OneStock's API that handlers and commands use: typed methods over the calls of `relay.onestock.api`.
 
-Every method raises the OneStockError of `relay.errors` that fits. A handler that lets one escape is run again later by
-Pub/Sub; it may catch OneStockNotFound, say, to `Reject` an event about an order that does not exist.
+Every method raises a OneStockError. If a handler lets it escape, Pub/Sub delivers the event again later. A handler may
+catch OneStockNotFound, for example to `Reject` an event about an order that does not exist.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from relay.errors import OneStockRefused, OneStockUnreadable
 from relay.onestock.api import Api, Call, path_of
 from relay.onestock.http import PooledExchange
-from relay.onestock.models import LineItemGroup, Order, Parcel, StateChange, Webhook
+from relay.onestock.models import LineItemGroup, Order, Parcel, RegisteredWebhook, StateChange
 from relay.settings.onestock import OneStockSettings
 
 ORDER_FIELDS = (
@@ -32,31 +32,31 @@ ORDER_FIELDS = (
     "line_item_groups",
     "parcels",
 )
-"""What `get_order` asks for where nothing else is said: the fields that integrators use."""
+"""The fields that `get_order` asks for by default: the ones that integrators use."""
 SEARCH_FIELDS = ("id", "state", "date", "last_update")
-PAGE_SIZE = 50  # As many orders as OneStock gives at once (likely).
-HISTORY_PAGE_SIZE = 100  # The same, of entries.
+PAGE_SIZE = 50  # The most orders that OneStock gives at once (likely).
+HISTORY_PAGE_SIZE = 100  # The most entries that OneStock gives at once (likely).
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class OneStock:
-    """Calls OneStock as the user of the settings. Safe for any number of threads: make one for a process."""
+    """Calls OneStock as the user in the settings. Any number of threads may share one: make one for each process."""
 
     def __init__(self, settings: OneStockSettings, api: Api, *, close: Callable[[], None] = lambda: None) -> None:
-        """`close` frees what `api` holds. `OneStock.connected` puts it all together."""
+        """`close` closes the connections of `api`. `OneStock.connected` makes all the parts."""
         self._settings = settings
         self._api = api
         self.close = close
 
     @classmethod
     def connected(cls, settings: OneStockSettings) -> Self:
-        """Return a client with connections of its own. Nothing is sent before the first call."""
+        """Return a client with its own connections. It sends nothing before the first call."""
         exchange = PooledExchange()
         return cls(settings, Api(settings, exchange), close=exchange.close)
 
     def get_order(self, order_id: str, *, fields: Sequence[str] = ORDER_FIELDS) -> Order:
-        """Return an order as it is now. Of `fields` that OneStock does not give, the order has none."""
+        """Return an order as it is now. The fields that OneStock does not send are empty."""
         call = self._get("orders", f"orders/{_segment(order_id)}", {"fields": list(fields)})
         return _read(Order, _unwrapped(self._api.call(call), "order"), call)
 
@@ -70,11 +70,11 @@ class OneStock:
         fields: Sequence[str] = SEARCH_FIELDS,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[Order]:
-        """Yield the orders that fit, page by page; a page is fetched when its first order is asked for.
+        """Yield the orders that match; fetch a page when its first order is asked for.
 
-        The dates are in Unix seconds and mean the date of the order (likely, not its last update). In which sequence
-        the orders come is open, and so is whether `fields` is heeded. Raises OneStockUnreadable if the pages repeat
-        themselves: that `start` is the last order's id is likely, too.
+        The dates are in Unix seconds. OneStock compares them with the date of the order (likely, not its last update).
+        The sequence of the orders is open, and so is whether OneStock obeys `fields`. That `start` is the id of the
+        last order is likely: raises OneStockUnreadable if the pages repeat themselves.
         """
         content: dict[str, Any] = {"fields": list(fields)}
         content |= {"filter": {"state": state}} if state else {}
@@ -96,7 +96,7 @@ class OneStock:
             pagination = {"limit": page_size, **_place_in(answer, start=page[-1].id)}
 
     def get_history(self, order_id: str, *, page_size: int = HISTORY_PAGE_SIZE) -> Iterator[StateChange]:
-        """Yield the entries of an order's history, in OneStock's sequence: not all need be changes of its state."""
+        """Yield the entries of an order's history, in OneStock's sequence. Some may be no changes of its state."""
         pagination: Mapping[str, Any] = {"limit": page_size}
         before: list[Any] = []
         count = 0
@@ -117,26 +117,28 @@ class OneStock:
         return _read(Parcel, _unwrapped(self._api.call(call), "parcel"), call)
 
     def get_line_item_groups(self, order_id: str) -> tuple[LineItemGroup, ...]:
-        """Return the groups of an order's items; none for an order that does not exist."""
+        """Return the line item groups of an order; none if the order does not exist."""
         call = self._get("line_item_groups", "line_item_groups", {"filter": {"order_id": order_id}})
         groups = _list_in(self._api.call(call), "line_item_groups", call)
         return tuple(_read(LineItemGroup, group, call) for group in groups)
 
-    def list_webhooks(self) -> tuple[Webhook, ...]:
-        """Return all webhooks of the site, also those that are not ours."""
+    def list_webhooks(self) -> tuple[RegisteredWebhook, ...]:
+        """Return all webhooks of the site, including the ones that do not lead to our receiver."""
         call = self._get("webhooks", "webhooks", {})
-        return tuple(_read(Webhook, webhook, call) for webhook in _list_in(self._api.call(call), "webhooks", call))
+        return tuple(
+            _read(RegisteredWebhook, webhook, call) for webhook in _list_in(self._api.call(call), "webhooks", call)
+        )
 
-    def get_webhook(self, webhook_id: str) -> Webhook:
+    def get_webhook(self, webhook_id: str) -> RegisteredWebhook:
         """Return one webhook."""
         call = self._get("webhooks", f"webhooks/{_segment(webhook_id)}", {})
-        return _read(Webhook, _unwrapped(self._api.call(call), "webhook"), call)
+        return _read(RegisteredWebhook, _unwrapped(self._api.call(call), "webhook"), call)
 
     def create_webhook(self, event_type: str, url: str, *, hash_key: SecretStr, status: str = "enabled") -> str | None:
-        """Make a webhook that sends the events of one type to `url`; return its id where OneStock's answer has it.
+        """Make a webhook that sends the events of one type to `url`; return its id if OneStock's answer has it.
 
-        Never repeated once OneStock may have got it, since each makes a webhook more: after OneStockUnavailable,
-        look at `list_webhooks`.
+        The call is not repeated if OneStock may have received it, because each call makes one more webhook. After
+        OneStockUnavailable, look at `list_webhooks`.
         """
         webhook = {
             "hash_key": hash_key.get_secret_value(),
@@ -157,7 +159,7 @@ class OneStock:
         return None if id_ is None else str(id_)
 
     def set_webhook_status(self, webhook_id: str, status: str) -> None:
-        """Set a webhook to `enabled`, `paused` or `disabled`. A disabled one loses what happens meanwhile."""
+        """Set a webhook to `enabled`, `paused` or `disabled`. OneStock drops the events of a disabled webhook."""
         path = path_of(self._settings, "change_webhooks", f"webhooks/{_segment(webhook_id)}/status")
         self._api.call(Call(method="PATCH", path=path, content={"status": status}))
 
@@ -171,14 +173,14 @@ class OneStock:
 
 
 def _segment(id_: str) -> str:
-    """Return an id as one segment of a path; whatever it holds, it cannot lead to another path."""
+    """Return an id quoted as one segment of a path, so that no id leads to another path."""
     if id_ in ("", ".", ".."):
         raise OneStockRefused("a call by id", f"{id_!r} cannot be an id")
     return quote(id_, safe="")
 
 
 def _unwrapped(content: Any, name: str) -> Any:
-    """Return the object itself: OneStock sends it bare, or in an object under its name."""
+    """Return the object in an answer: OneStock sends it bare, or in an object under its name."""
     if isinstance(content, dict) and isinstance(content.get(name), dict) and "id" not in content:
         return content[name]
     return content
@@ -192,16 +194,16 @@ def _list_in(content: Any, name: str, call: Call) -> list[Any]:
 
 
 def _place_in(answer: Any, *, start: object) -> Mapping[str, Any]:
-    """Return where the next page begins: where the answer says, in either of OneStock's words, else after `start`."""
+    """Return where the next page begins: as the answer says (OneStock has two words for it), else after `start`."""
     told = answer.get("pagination") if isinstance(answer, dict) else None
     named = {name: told[name] for name in ("search_after", "id") if told.get(name)} if isinstance(told, dict) else {}
     return named or {"start": start}
 
 
 def _check_is_all(call: Call, page: Sequence[Any], page_size: int) -> None:
-    """Fail rather than end early as if that were all: a page that came before is full."""
+    """Raise OneStockUnreadable if the page that repeats itself is full: more may follow that cannot be fetched."""
     if len(page) >= page_size:
-        raise OneStockUnreadable(str(call), "the pages repeat themselves: what comes after them cannot be had")
+        raise OneStockUnreadable(str(call), "the pages repeat themselves: the entries after them cannot be fetched")
 
 
 def _read(model: type[M], content: Any, call: Call) -> M:

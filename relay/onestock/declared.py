@@ -1,7 +1,7 @@
-"""A declared list of webhooks, and what OneStock lacks of it. No I/O: text and webhooks in, steps out."""
+"""A declared list of webhooks, and how OneStock's differ from it. No I/O: text and webhooks in, differences out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import yaml
@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from relay.errors import ConfigurationError
 from relay.message import is_event_type
-from relay.onestock.models import Webhook, WebhookStatus
+from relay.onestock.models import RegisteredWebhook, WebhookStatus
 
 
 class DeclaredWebhook(BaseModel):
-    """One event type that is wanted, and in which status."""
+    """An event type that OneStock shall have a webhook for, and the webhook's status."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class DeclaredWebhook(BaseModel):
 
 
 class Declaration(BaseModel):
-    """What a file declares: `webhooks:`, a list of event types, or of `{event_type, status}`."""
+    """The content of a file: `webhooks:` with a list of event types, or of `{event_type, status}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class Declaration(BaseModel):
 
     @field_validator("webhooks", mode="before")
     @classmethod
-    def _names_alone_will_do(cls, value: Any) -> Any:
+    def _accept_names_alone(cls, value: Any) -> Any:
         return (
             [{"event_type": item} if isinstance(item, str) else item for item in value]
             if isinstance(value, list)
@@ -55,7 +55,7 @@ class Declaration(BaseModel):
 
     @classmethod
     def read(cls, text: str, *, name: str) -> Self:
-        """Return what a YAML file declares. Raises ConfigurationError, one line that names file and place."""
+        """Return the declaration in a YAML file. Raises ConfigurationError, one line that names file and place."""
         try:
             return cls.model_validate(yaml.safe_load(text))
         except yaml.YAMLError as error:
@@ -67,62 +67,68 @@ class Declaration(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One difference between what is declared and what OneStock has."""
+class WebhookDifference:
+    """One difference between the declaration and OneStock, and the status that removes it."""
 
     event_type: str
     url: str
-    wanted: WebhookStatus | None
-    """The status it gets; None where nothing is done and somebody should look."""
+    target_status: WebhookStatus | None
+    """The status that the webhook gets; None for a webhook that is not declared, which a person has to look at."""
     webhook_id: str | None = None
-    """None for one that does not exist yet."""
-    found: str = "missing"
+    """None for a webhook that does not exist yet."""
+    found_status: str = "missing"
 
     def __str__(self) -> str:
-        if self.wanted is None:
-            return f"left      {self.event_type}: {self.webhook_id} ({self.found}) is not declared"
+        if self.target_status is None:
+            return f"left      {self.event_type}: {self.webhook_id} ({self.found_status}) is not declared"
         if self.webhook_id is None:
-            return f"create    {self.event_type} ({self.wanted}) -> {self.url}"
-        return f"change    {self.event_type}: {self.webhook_id} from {self.found} to {self.wanted}"
+            return f"create    {self.event_type} ({self.target_status}) -> {self.url}"
+        return f"change    {self.event_type}: {self.webhook_id} from {self.found_status} to {self.target_status}"
 
 
 def url_for(base: str, event_type: str) -> str:
-    """Return the URL of an event type's webhook: nothing in a message names its type, so the URL does."""
+    """Return the URL of an event type's webhook. The URL names the event type, because no message does."""
     return f"{base.rstrip('/')}/{event_type}"
 
 
-def difference(declaration: Declaration, ours: Iterable[Webhook], *, base: str) -> list[Step]:
-    """Return the steps that make OneStock match. Nothing is ever deleted: what is not declared is only told.
+def differences_from(
+    declaration: Declaration, ours: Iterable[RegisteredWebhook], *, base: str
+) -> list[WebhookDifference]:
+    """Return how OneStock differs from the declaration. A webhook that is not declared is reported, never deleted.
 
     `ours` are the webhooks that lead to our receiver, `base` is its URL without an event type.
     """
     left = list(ours)
-    steps = []
+    differences = []
     for declared in declaration.webhooks:
         url = url_for(base, declared.event_type)
         fitting = [webhook for webhook in left if webhook.url == url and declared.event_type in webhook.event_types]
         left = [webhook for webhook in left if webhook not in fitting]
-        steps += _steps_for(declared, url, fitting)
+        differences += _differences_of(declared, url, fitting)
     undeclared = [
-        Step(
+        WebhookDifference(
             event_type=", ".join(webhook.event_types),
             url=webhook.url,
-            wanted=None,
+            target_status=None,
             webhook_id=webhook.id,
-            found=webhook.status,
+            found_status=webhook.status,
         )
         for webhook in left
         if not webhook.is_disabled
     ]
-    return steps + undeclared
+    return differences + undeclared
 
 
-def _steps_for(declared: DeclaredWebhook, url: str, fitting: Sequence[Webhook]) -> list[Step]:
-    """Return what is to be done for one: of several (after a key rotation) only the one that serves is changed."""
+def _differences_of(
+    declared: DeclaredWebhook, url: str, fitting: Sequence[RegisteredWebhook]
+) -> list[WebhookDifference]:
+    """Return the difference of one declared webhook, if there is one.
+
+    After a key rotation several webhooks fit; then the status of the latest counts, because it has the newest key.
+    """
     if any(webhook.status == declared.status for webhook in fitting):
         return []
-    step = Step(event_type=declared.event_type, url=url, wanted=declared.status)
+    missing = WebhookDifference(event_type=declared.event_type, url=url, target_status=declared.status)
     if not fitting:
-        return [step]
-    latest = fitting[-1]
-    return [Step(event_type=step.event_type, url=url, wanted=step.wanted, webhook_id=latest.id, found=latest.status)]
+        return [missing]
+    return [replace(missing, webhook_id=fitting[-1].id, found_status=fitting[-1].status)]

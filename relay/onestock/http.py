@@ -1,7 +1,7 @@
 """One HTTP exchange under one deadline, on pooled connections. Knows nothing of OneStock.
 
-The usual clients bound each read, so that a server which sends a byte now and then is waited for without end. Here the
-deadline stands below HTTP, at every read and write of the socket: it bounds connect, TLS, headers and body together.
+The usual HTTP clients bound each read: a server that sends a byte now and then can hold them for ever. Here every read
+and write of the socket checks the deadline, so that it bounds connect, TLS, headers and body together.
 """
 
 import threading
@@ -12,10 +12,8 @@ from typing import Any, Protocol
 
 import httpcore
 
-MAX_ANSWER_BYTES = (
-    20_000_000  # An order with everything is below 1 MB; without a bound a faulty server fills the memory.
-)
-MAX_CONNECTIONS = 32  # gunicorn's worker runs 16 threads; a time-out can leave some more behind.
+MAX_ANSWER_BYTES = 20_000_000  # A whole order is below 1 MB; without a bound a faulty server could fill the memory.
+MAX_CONNECTIONS = 32  # gunicorn's worker runs 16 threads; handlers that exceed their budget leave further ones.
 KEEP_ALIVE_SECONDS = 30
 
 NEVER = float("inf")
@@ -23,7 +21,7 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. Header names are in lower case."""
+    """A server's answer. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,12 +29,12 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """No whole answer came: no connection, too late, cut, not HTTP, or too long."""
+    """No complete answer came: no connection, too late, cut off, not HTTP, or too long."""
 
     def __init__(self, reason: str, *, may_have_arrived: bool) -> None:
         super().__init__(reason)
         self.may_have_arrived = may_have_arrived
-        """Whether the server may have acted on the request all the same."""
+        """Whether the server may have received the request, and acted on it."""
 
 
 class Exchange(Protocol):
@@ -48,12 +46,12 @@ class Exchange(Protocol):
 
 
 class _Deadline(threading.local):
-    """Until when this thread's exchange may take. A connection serves one thread at a time."""
+    """The deadline of this thread's exchange. A connection serves one thread at a time."""
 
     at: float = NEVER
 
     def bound(self, timeout: float | None, late: type[Exception]) -> float | None:
-        """Return `timeout`, or what is left if that is less. Raises `late` if nothing is."""
+        """Return `timeout`, or the time until the deadline if that is shorter. Raises `late` after the deadline."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise late("the deadline has passed")
@@ -104,7 +102,7 @@ class _DeadlineBackend(httpcore.NetworkBackend):
 
 
 class PooledExchange:
-    """Implements `Exchange`; safe for any number of threads. The certificate of an https server is verified."""
+    """Implements `Exchange` for any number of threads. Verifies the certificate of an https server."""
 
     def __init__(self) -> None:
         self._deadline = _Deadline()
@@ -122,7 +120,7 @@ class PooledExchange:
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
             raise NoAnswer(f"no connection: {_text_of(error)}", may_have_arrived=False) from error
         except httpcore.TimeoutException as error:
-            raise NoAnswer(f"no whole answer in time ({_text_of(error)})", may_have_arrived=True) from error
+            raise NoAnswer(f"no complete answer in time ({_text_of(error)})", may_have_arrived=True) from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise NoAnswer(f"the connection broke: {_text_of(error)}", may_have_arrived=True) from error
         finally:

@@ -1,7 +1,7 @@
-"""What OneStock's API answers with. No I/O.
+"""Models of the answers of OneStock's API. No I/O.
 
-Only what identifies a thing is required; every other field may be missing or null, and unknown ones are kept in
-`model_extra`. States are names from the customer's own workflows: there is no list of them.
+A model requires only the field that identifies the thing. Every other field may be missing or null, and a model keeps
+unknown fields in `model_extra`. States are names from the customer's own workflows: there is no list of them.
 """
 
 from enum import StrEnum
@@ -25,7 +25,7 @@ class _Answered(BaseModel):
 
 
 class IndexRange(_Answered):
-    """Which of an order item's pieces are meant, first and last included."""
+    """A range of the pieces of an order item, by number; first and last belong to it."""
 
     first: int | None = Field(default=None, alias="from")
     last: int | None = Field(default=None, alias="to")
@@ -55,7 +55,7 @@ class LineItemGroup(_Answered):
 
 
 class Shipment(_Answered):
-    """How a parcel travels."""
+    """The carrier of a parcel, and how to track it."""
 
     tracking_code: str | None = None
     tracking_link: str | None = None
@@ -63,7 +63,7 @@ class Shipment(_Answered):
 
 
 class Parcel(_Answered):
-    """What is sent in one box."""
+    """A box with pieces of an order."""
 
     id: str = Field(validation_alias=AliasChoices("id", "_id"))
     state: str | None = None
@@ -72,15 +72,15 @@ class Parcel(_Answered):
     line_item_index_ranges: tuple[Any, ...] = ()
 
 
-class Delivery(_Answered):
-    """Where an order goes, and how."""
+class OrderDelivery(_Answered):
+    """The kind of an order's delivery, and its destination."""
 
     type: str | None = None
     destination: dict[str, Any] = Field(default_factory=dict)
 
 
 class Order(_Answered):
-    """An order. A field that was not asked for is empty."""
+    """An order. OneStock sends the fields that the call asks for; the others are empty."""
 
     id: str = Field(validation_alias=AliasChoices("id", "_id"))
     state: str | None = None
@@ -92,7 +92,7 @@ class Order(_Answered):
     sales_channel: str | None = None
     information: dict[str, Any] = Field(default_factory=dict)
     customer: dict[str, Any] = Field(default_factory=dict)
-    delivery: Delivery = Delivery()
+    delivery: OrderDelivery = OrderDelivery()
     pricing_details: dict[str, Any] = Field(default_factory=dict)
     order_items: tuple[OrderItem, ...] = ()
     line_item_groups: tuple[LineItemGroup, ...] = ()
@@ -125,26 +125,26 @@ class WebhookStatus(StrEnum):
 
     ENABLED = "enabled"
     PAUSED = "paused"
-    """Messages are stored: paused by hand, or while one is being retried."""
+    """OneStock stores messages: somebody paused the webhook, or OneStock did while it repeats a message."""
     DISABLED = "disabled"
-    """Messages are lost. Only a person, or the watchdog, enables it again."""
+    """OneStock drops messages, until a person or the watchdog enables the webhook again."""
 
 
-class Webhook(_Answered):
-    """A webhook as OneStock has it."""
+class RegisteredWebhook(_Answered):
+    """A webhook that is registered at OneStock: where OneStock sends the messages of some event types."""
 
     id: str = Field(validation_alias=AliasChoices("id", "_id"))
     url: str = ""
     status: str = ""
-    """One of `WebhookStatus`, or what OneStock adds."""
+    """One of `WebhookStatus`, or a status that OneStock adds later."""
     event_types: tuple[str, ...] = Field(default=(), alias="topics")
     http_method: str | None = None
     hash_key: SecretStr | None = None
-    """Whether OneStock's answer shows it is open."""
+    """It is open whether OneStock's answers hold the key."""
 
     @property
     def is_disabled(self) -> bool:
-        """Whether this webhook's messages are being lost."""
+        """Whether OneStock drops this webhook's messages."""
         return self.status == WebhookStatus.DISABLED
 
     def with_status(self, status: str) -> Self:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from relay.errors import OneStockError, StoreError
-from relay.onestock import OneStock, Webhook, WebhookStatus
+from relay.onestock import OneStock, RegisteredWebhook, WebhookStatus
 from relay.settings.webhooks import WatchdogSettings
 from relay.stores.sightings import Sighting, Sightings
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class WebhookCheck:
     """The status of one webhook when the watchdog looked, and what the watchdog did about it."""
 
-    webhook: Webhook
+    webhook: RegisteredWebhook
     missing_since: datetime | None = None
     """Half an hour before the webhook was last seen enabled: events since then may be missing. None: not known."""
     may_miss_events: bool = False
@@ -75,7 +75,7 @@ class Watchdog:
         """What a person on call has to know if none of the webhooks is ours."""
         return f"No webhook at OneStock leads to {self._settings.webhook_url or 'anywhere'}"
 
-    def _checked(self, webhook: Webhook) -> WebhookCheck:
+    def _checked(self, webhook: RegisteredWebhook) -> WebhookCheck:
         try:
             before, problem = self._sightings.get(webhook.id), None
             self._remember(webhook, before)
@@ -88,7 +88,7 @@ class Watchdog:
             check = replace(check, may_miss_events=True, missing_since=since)
         return self._reenabled(check) if webhook.is_disabled and self._settings.reenables else check
 
-    def _remember(self, webhook: Webhook, before: Sighting) -> None:
+    def _remember(self, webhook: RegisteredWebhook, before: Sighting) -> None:
         # A paused webhook sends its events later: it neither begins an outage nor ends one.
         if webhook.is_disabled:
             self._sightings.put(webhook.id, replace(before, is_down=True))
@@ -141,5 +141,5 @@ def text_of(check: WebhookCheck) -> str:
     return f"{text}; {check.problem}" if check.problem else text
 
 
-def _is_known(webhook: Webhook) -> bool:
+def _is_known(webhook: RegisteredWebhook) -> bool:
     return webhook.status in list(WebhookStatus)

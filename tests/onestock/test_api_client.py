@@ -285,7 +285,7 @@ def test_a_slow_server_never_holds_a_call_beyond_its_budget(api: FaultyApi, *, d
 
     assert time.monotonic() - started < 2.2
     assert isinstance(error, OneStockUnavailable)
-    assert "no whole answer in time" in str(error)
+    assert "no complete answer in time" in str(error)
     assert api.paths().count(ORDER) == 2
 
 

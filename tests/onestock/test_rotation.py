@@ -63,7 +63,7 @@ def test_a_successor_that_fails_puts_the_old_ones_back(simulator: Simulator, one
         rotate(onestock, journal)
     simulator.site.webhooks["WH-4"].set_status(Status.DISABLED)
 
-    with pytest.raises(OneStockError, match="WH-4: not enabled, so the old webhooks serve again"):
+    with pytest.raises(OneStockError, match="WH-4: not enabled, so the old webhooks send again"):
         rotate(onestock, journal)
 
     assert statuses(simulator)[:2] == [Status.ENABLED, Status.ENABLED]

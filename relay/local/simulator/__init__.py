@@ -1,4 +1,4 @@
-"""The test double of OneStock: it has orders, sends signed webhooks, retries, alerts, disables, and answers API calls.
+"""A simulated OneStock: it has orders, sends signed webhooks, repeats, alerts, disables, and answers API calls.
 
     with Simulator.start(time_scale=0.001) as onestock:
         onestock.site.create_webhook("order_state_changed", url_of_the_receiver, keys=[b"a test key"])
@@ -6,7 +6,7 @@
         onestock.site.move_order("ORD-1", "packed")
         worker_settings |= onestock.environ
 
-Its behaviour follows docs/onestock.md, its tests say which line. What is open there is a parameter (`Schedule`,
+It behaves as docs/onestock.md says; its tests cite the facts. What is open there is a parameter (`Schedule`,
 `ApiOptions`).
 """
 

@@ -1,4 +1,4 @@
-"""The simulated OneStock's API: a request's method, path and JSON in, a status and JSON out. No sockets in here."""
+"""The API of the simulated OneStock. No I/O: a request's method, path and JSON in, a status and JSON out."""
 
 import copy
 import re
@@ -22,14 +22,14 @@ Content = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """What is open about OneStock's API."""
+    """Each open question about OneStock's API, and an answer to it."""
 
     wraps_objects: bool = False
     """Whether an order comes in `{"order": ...}`."""
     heeds_start: bool = True
-    """Whether a page is found by `start` (an order's id, or a number); else only by `search_after`."""
+    """Whether `start` (an order's id, or a number) chooses the page; else only `search_after` does."""
     shows_hash_keys: bool = False
-    """Whether a webhook is shown with its hash key."""
+    """Whether the answers about webhooks hold the hash keys."""
 
 
 class Refusal(Exception):
@@ -41,7 +41,7 @@ class Refusal(Exception):
 
 
 class SimulatedApi:
-    """Answers the calls of "Calls back to OneStock" (docs/onestock.md), and only in the versions named there."""
+    """Answers the calls of docs/onestock.md, "Calls to OneStock's API", in the versions that it names and no others."""
 
     def __init__(self, site: Site, options: ApiOptions = ApiOptions()) -> None:
         self._site = site
@@ -59,7 +59,7 @@ class SimulatedApi:
         )
 
     def answer(self, method: str, path: str, content: Content) -> tuple[HTTPStatus, Any]:
-        """Return status and content of the answer to one request; `path` is without percent signs."""
+        """Return status and content of the answer to one request; `path` is unquoted."""
         try:
             with self._site.lock:
                 return HTTPStatus.OK, self._routed(method, path, content)
@@ -172,7 +172,7 @@ class SimulatedApi:
 
 
 def _moment(date: int | None, default: float) -> float:
-    """Return a date as Unix seconds: it is written so, or as the digits YYYYMMDDhhmmss."""
+    """Return a date as Unix seconds. It is written as such, or as the digits YYYYMMDDhhmmss."""
     if date is None:
         return default
     digits = str(date)

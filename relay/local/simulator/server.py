@@ -1,4 +1,4 @@
-"""The simulated OneStock on loopback: its API over HTTP, with faults on demand."""
+"""The simulated OneStock as a server on loopback: its API over HTTP, with faults on demand."""
 
 import json
 import threading
@@ -29,13 +29,13 @@ class _Fault:
 
 
 class Simulator:
-    """A running OneStock: `site` is what happens there, `url` its API. Made by `Simulator.start`."""
+    """A running OneStock: `site` holds its orders and webhooks, `url` is its API. `Simulator.start` makes it."""
 
     def __init__(self, site: Site, options: ApiOptions, *, max_calls_per_second: float | None) -> None:
         self.site = site
         self.url = ""
         self.calls: Counter[str] = Counter()
-        """How many requests came, by method and path, refused ones included."""
+        """How many requests came, by method and path, including the ones that were refused."""
         self._api = SimulatedApi(site, options)
         self._max_calls_per_second = max_calls_per_second
         self._latest: deque[float] = deque()
@@ -55,9 +55,9 @@ class Simulator:
         max_calls_per_second: float | None = None,
         report: Callable[[Attempt], None] = lambda _: None,
     ) -> Iterator[Self]:
-        """Give a OneStock on 127.0.0.1; port 0 takes a free one.
+        """Run a OneStock on 127.0.0.1; port 0 takes a free one.
 
-        More than `max_calls_per_second` (of real ones) are answered 429.
+        It answers 429 to more than `max_calls_per_second` calls in a real second.
         """
         site = Site(time=SimulatedTime(time_scale), schedule=schedule, report=report, token_seconds=token_seconds)
         simulator = cls(site, options, max_calls_per_second=max_calls_per_second)
@@ -76,7 +76,7 @@ class Simulator:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The settings of whoever calls this OneStock."""
+        """The settings with which a client calls this OneStock."""
         return {
             "ONESTOCK_API_URL": self.url,
             "ONESTOCK_SITE_ID": SITE_ID,
@@ -123,6 +123,7 @@ class Simulator:
 def _handler_of(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # Headers and body leave in one segment: else Nagle's algorithm and a late ACK cost 40 ms.
 
         def do_GET(self) -> None:
             method = self.headers.get("X-HTTP-Method-Override", self.command)

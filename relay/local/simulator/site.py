@@ -1,4 +1,4 @@
-"""One site at the simulated OneStock: its orders and parcels, its webhooks, and who is logged in. No HTTP in here."""
+"""One site at the simulated OneStock: its orders and parcels, its webhooks, and its tokens. Knows nothing of HTTP."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ TOKEN_SECONDS = 86_400
 
 
 class Site:
-    """Everything that happens here is told to the webhooks of its event type. Safe for any number of threads."""
+    """Queues an event at the webhooks of its type whenever something changes. Any number of threads may share it."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Site:
         self.time = time
         self.orders: dict[str, dict[str, Any]] = {}
         self.history: list[dict[str, Any]] = []
-        """Each change of state of each order, in sequence."""
+        """The changes of all orders' states, oldest first."""
         self.webhooks: dict[str, WebhookQueue] = {}
         self._schedule = schedule
         self._report = report
@@ -36,10 +36,10 @@ class Site:
         self._tokens: dict[str, float] = {}
         self._numbers = itertools.count(1)
         self.lock = threading.RLock()
-        """Held while anything changes; whoever reads orders takes it too."""
+        """The site holds it for each change; a reader of the orders has to take it too."""
 
     def place_order(self, order_id: str, *, items: Mapping[str, int], state: str = "placed", **fields: Any) -> None:
-        """Make an order with one line item group for each item; OneStock tells nobody of a new order."""
+        """Make an order with one line item group for each item. OneStock sends no event of a new order."""
         now = int(self.time.now())
         lines = [
             {"id": f"{order_id}-I{number}", "item_id": item_id, "quantity": quantity}
@@ -75,7 +75,7 @@ class Site:
             self._emit("line_item_group_state_changed", self._change(group, new_state, id=group_id, order_id=order_id))
 
     def add_parcel(self, order_id: str, parcel_id: str, *, tracking_code: str | None = None) -> None:
-        """Pack everything of the order that is in no parcel yet."""
+        """Pack the groups of the order that are in no parcel yet."""
         shipment = {"transporter": "Invented Post"}
         if tracking_code is not None:
             link = f"https://tracking.example/{tracking_code}"
@@ -97,7 +97,7 @@ class Site:
             self._emit("parcel_state_changed", self._change(parcel, new_state, parcel_id=parcel_id, order_id=order_id))
 
     def emit(self, event_type: str, content: Mapping[str, Any]) -> None:
-        """Tell the webhooks of an event of any type, such as one that a customer's workflow triggers."""
+        """Send an event of any type, such as one that a customer's workflow triggers."""
         with self.lock:
             self._emit(event_type, {**content, "date": int(self.time.now())})
 
@@ -110,7 +110,7 @@ class Site:
     def create_webhook(
         self, event_type: str, url: str, *, keys: Sequence[bytes], status: Status = Status.ENABLED
     ) -> WebhookQueue:
-        """Make a webhook as a person does; the API makes it in the same way."""
+        """Register a webhook, as a person or the API does."""
         with self.lock:
             webhook = WebhookQueue(
                 id_=f"WH-{next(self._numbers)}",
@@ -127,12 +127,12 @@ class Site:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits in any queue."""
+        """Whether all queues are empty."""
         with self.lock:
             return all(webhook.is_idle for webhook in self.webhooks.values())
 
     def log_in(self) -> str:
-        """Return a new token, which ends after about a day."""
+        """Return a new token, which expires after about a day."""
         token = secrets.token_hex(16)
         with self.lock:
             self._tokens[token] = self.time.now() + self._token_seconds
@@ -144,7 +144,7 @@ class Site:
             return isinstance(token, str) and self._tokens.get(token, 0) > self.time.now()
 
     def end_tokens(self) -> None:
-        """Let all tokens end now."""
+        """Let all tokens expire now."""
         with self.lock:
             self._tokens.clear()
 

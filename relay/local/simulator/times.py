@@ -4,7 +4,7 @@ import time
 
 
 class SimulatedTime:
-    """`scale` real seconds pass in a simulated second: at 0.001, OneStock's half hour of retries takes two seconds."""
+    """A simulated second takes `scale` real seconds: at 0.001, OneStock's half hour of repeats takes two seconds."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale

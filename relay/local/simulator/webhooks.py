@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """What OneStock writes to people about, by e-mail or SMS."""
+    """The reason of an e-mail or SMS."""
 
     ON_FAILURE = "on_failure"
     ON_FAILURE_RECOVERED = "on_failure_recovered"
@@ -36,7 +36,7 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One e-mail or SMS."""
+    """One e-mail or SMS that OneStock sends to people."""
 
     kind: AlertKind
     webhook_id: str
@@ -44,25 +44,25 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How OneStock delivers: what is the site's configuration there, and what is open. Seconds are simulated ones."""
+    """How OneStock delivers: the site's configuration, and an answer to each open question. Seconds are simulated."""
 
     retry_intervals_seconds: Sequence[float] = (30, 60, 120, 240, 480, 840)
     alert_after_attempts: int = 3
     kept_seconds: float = _WEEK_SECONDS
     answer_seconds: float = 15
-    """How long an answer may take; in real seconds, since the receiver is a real one."""
+    """How long an answer may take, in real seconds: the receiver is a real one."""
     keeps_queue_when_disabled: bool = False
-    """Open: what a webhook has stored when it is disabled may be sent once it is enabled again, or be lost."""
+    """Open: whether the messages that wait when a webhook is disabled are sent once it is enabled again, or lost."""
     signs_retries_anew: bool = True
-    """Open: the timestamp of a retry may be that of the first attempt."""
+    """Open: whether a repeat has a timestamp of its own, or that of the first attempt."""
     separator: str = ","
-    """Both "," and "." are documented."""
+    """OneStock's documentation has both "," and "."."""
     signed_string: SignedString = SignedString.TIMESTAMP_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt to deliver a message: its status is None where no answer came."""
+    """One attempt to deliver a message; `status` is None if no answer came."""
 
     webhook_id: str
     event_type: str
@@ -72,7 +72,7 @@ class Attempt:
     answer: str
     latency_seconds: float
     webhook_status: Status
-    """Once this attempt has ended."""
+    """The webhook's status after this attempt."""
 
     @property
     def is_acknowledged(self) -> bool:
@@ -81,8 +81,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What waits in a queue."""
+class QueuedMessage:
+    """A message that waits in a webhook's queue."""
 
     event_type: str
     body: bytes
@@ -129,8 +129,8 @@ class WebhookQueue:
         self.event_types = tuple(event_types)
         self.keys = tuple(keys)[:LIVE_KEYS]
         self.alerts: list[Alert] = []
-        self.lost: list[Message] = []
-        """What nobody will ever receive: it came while the webhook was disabled, or lay for more than a week."""
+        self.lost: list[QueuedMessage] = []
+        """The messages that are never sent: they came while the webhook was disabled, or waited for over a week."""
         self._status = status
         self._is_set_by_hand = status is not Status.ENABLED
         self._failures = 0
@@ -138,7 +138,7 @@ class WebhookQueue:
         self._schedule = schedule
         self._time = time
         self._report = report
-        self._queue: deque[Message] = deque()
+        self._queue: deque[QueuedMessage] = deque()
         self._changed = threading.Condition(threading.RLock())
         self._is_closing = False
         self._thread = threading.Thread(target=self._deliver, name=f"webhook {id_}", daemon=True)
@@ -152,20 +152,20 @@ class WebhookQueue:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait or are under way."""
+        """How many messages wait or are being sent."""
         with self._changed:
             self._forget_what_is_too_old()
             return len(self._queue)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message waits or is under way."""
+        """Whether no message waits or is being sent."""
         return self.waiting == 0
 
     def put(self, event_type: str, body: bytes) -> None:
         """Queue a message; a disabled webhook loses it."""
         with self._changed:
-            message = Message(event_type=event_type, body=body, stored_at=self._time.now())
+            message = QueuedMessage(event_type=event_type, body=body, stored_at=self._time.now())
             if self._status is Status.DISABLED:
                 self.lost.append(message)
                 return
@@ -173,7 +173,7 @@ class WebhookQueue:
             self._changed.notify()
 
     def set_status(self, status: Status) -> None:
-        """Do what a person does, or a call. Enabling begins anew: the next attempt is the first, and at once."""
+        """Set the status, as a person or a call does. Once enabled, the queue is sent at once, as by first attempts."""
         with self._changed:
             self._status = status
             self._is_set_by_hand = status is not Status.ENABLED
@@ -183,12 +183,12 @@ class WebhookQueue:
             self._changed.notify()
 
     def rotate_key(self, key: bytes) -> None:
-        """Sign with a new key beside the ones before: the newest is h0, and the third last falls away."""
+        """Sign with a new key too: it becomes h0, and the key that was h2 is dropped."""
         with self._changed:
             self.keys = (key, *self.keys)[:LIVE_KEYS]
 
     def close(self) -> None:
-        """Stop sending; an attempt under way ends first."""
+        """Stop sending, after the attempt that is being made."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -199,8 +199,8 @@ class WebhookQueue:
             while (message := self._next()) is not None:
                 self._report(self._attempt(session, message))
 
-    def _next(self) -> Message | None:
-        """Wait for the head of the queue to be due. Everything behind it waits as well."""
+    def _next(self) -> QueuedMessage | None:
+        """Return the first message of the queue when it is due; None when the webhook is closed."""
         with self._changed:
             while not self._is_closing:
                 self._forget_what_is_too_old()
@@ -211,7 +211,7 @@ class WebhookQueue:
                 self._changed.wait(left if self._queue and may_send else None)
             return None
 
-    def _attempt(self, session: requests.Session, message: Message) -> Attempt:
+    def _attempt(self, session: requests.Session, message: QueuedMessage) -> Attempt:
         started = time.monotonic()
         status: int | None = None
         signed_at = int(time.time()) if message.signed_at is None else message.signed_at
@@ -245,7 +245,7 @@ class WebhookQueue:
                 webhook_status=self._status,
             )
 
-    def _settle(self, message: Message, *, is_acknowledged: bool, signed_at: int) -> None:
+    def _settle(self, message: QueuedMessage, *, is_acknowledged: bool, signed_at: int) -> None:
         schedule = self._schedule
         if is_acknowledged:
             self._queue.popleft()
