@@ -6,40 +6,35 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from bench import usage
 from bench.arrivals import arrivals
-from bench.contestants import RECEIVERS, WORKERS, Contestant, start
+from bench.contestants import RECEIVER, WORKER, Contestant, start
 from bench.errors import BenchError
-from bench.parts.pushes import settings
 from bench.plan import Plan
-from bench.prepared import LENGTH_DIGITS, Prepared, pushes, webhooks
+from bench.prepared import Prepared, pushes, webhooks
+from bench.pushes import settings
 from bench.results import Cell, Sample
 from relay.local.processes import free_port
 from tests.support.token_issuer import TokenIssuer
 
 PROGRAM = "import flask, google.cloud.pubsub_v1, google.cloud.logging; print('done', flush=True); input()"
-BODY_BYTES = 200
+STARTS = 4
+"""Of each service, in one round."""
 WITHIN_SECONDS = 60
 RETRY_SECONDS = 0.002
 
 
 def measure(plan: Plan) -> Iterator[Sample]:
     """Yield, in turn: the bare import, the receiver up to its first 202, the worker up to its first 204."""
-    receiver = next(contestant for contestant in RECEIVERS if contestant.name == "receiver")
-    worker = next(contestant for contestant in WORKERS if contestant.name == "worker")
-    with TokenIssuer().published() as issuer, arrivals() as arrived:
-        worker = replace(worker, settings=settings(issuer, handlers=1))
-        webhook = webhooks(plan.folder / "webhook", count=1, body_bytes=BODY_BYTES)
-        push = pushes(plan.folder / "push", first=0, count=1, body_bytes=BODY_BYTES, token=issuer.token())
-        for _ in range(plan.starts):
-            if plan.wants("import"):
-                yield _import()
-            if plan.wants("receiver"):
-                yield _cold_start(receiver, webhook, b"202", arrived.topic_path, plan.folder)
-            if plan.wants("worker"):
-                yield _cold_start(worker, push, b"204", arrived.topic_path, plan.folder)
+    with TokenIssuer().published() as issuer, arrivals(plan.pubsub_host) as arrived:
+        worker = replace(WORKER, settings=settings(issuer))
+        webhook = webhooks(plan.folder / "webhook", count=1)
+        push = pushes(plan.folder / "push", numbers=range(1), token=issuer.token())
+        for _ in range(STARTS):
+            yield _import()
+            yield _cold_start(RECEIVER, webhook, b"202", arrived.topic_path, plan)
+            yield _cold_start(worker, push, b"204", arrived.topic_path, plan)
 
 
 def _import() -> Sample:
@@ -56,12 +51,11 @@ def _import() -> Sample:
     return sample
 
 
-def _cold_start(contestant: Contestant, prepared: Prepared, status: bytes, topic_path: str, folder: Path) -> Sample:
-    request = prepared.file.read_bytes()[LENGTH_DIGITS:]
+def _cold_start(contestant: Contestant, prepared: Prepared, status: bytes, topic_path: str, plan: Plan) -> Sample:
     port = free_port()
     started = time.perf_counter()
-    with start(contestant, port=port, topic_path=topic_path, folder=folder) as child:
-        answer = _first_answer(port, request)
+    with start(contestant, port=port, topic_path=topic_path, pubsub_host=plan.pubsub_host, folder=plan.folder) as child:
+        answer = _first_answer(port, prepared.first)
         seconds = time.perf_counter() - started
         if answer != status:
             raise BenchError(f"{contestant.name}: the first answer was {answer!r}: {child.output.read_text()[-500:]}")
@@ -83,11 +77,5 @@ def _first_answer(port: int, request: bytes) -> bytes:
 
 
 def _sample(name: str, group: int, seconds: float) -> Sample:
-    memory = usage.memory(group)
-    values = {
-        "seconds": seconds,
-        "cpu_seconds": usage.cpu_seconds(group),
-        "rss_mb": memory.rss_mb,
-        "pss_mb": memory.pss_mb,
-    }
+    values = {"seconds": seconds, "cpu_seconds": usage.cpu_seconds(group), "pss_mb": usage.pss_mb(group)}
     return Sample(cell=Cell(part="starts", contestant=name), values=values)
