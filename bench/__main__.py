@@ -41,7 +41,7 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Measure this only; repeatable.")
-@click.option("--seconds", default=3, show_default=True, help="Of each measurement under load.")
+@click.option("--seconds", default=2, show_default=True, help="Of each measurement under load.")
 @click.option("--rounds", default=3, show_default=True)
 @results_folder
 def measure(*, parts: tuple[str, ...], seconds: int, rounds: int, folder: Path) -> None:

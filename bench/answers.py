@@ -24,6 +24,8 @@ from relay.local.services import ROOT
 DELAYS_MS = (0, 15)
 """A publish to the real Pub/Sub takes 15 ms and more; the emulator answers in less than 1 ms."""
 FASTEST_PER_SECOND = 5_000
+LONGER = 2
+"""A p99 needs more samples than a median: what it is taken of lasts this many times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +58,12 @@ def measure(plan: Plan) -> Iterator[Sample]:
                 host = stack.enter_context(delaying(host, delay_ms=delay_ms, folder=plan.folder))
             one = _Round(plan=plan, delay_ms=delay_ms, pubsub_host=host, webhooks=prepared)
             # The no-op view publishes nothing, so that a delay changes nothing for it.
-            contestants = PUBLISHERS if delay_ms else [*PUBLISHERS, NOOP]
+            contestants = PUBLISHERS if delay_ms else (*PUBLISHERS, NOOP)
             all_loaded = [_started(contestant, one, stack) for contestant in contestants]
-            for connections in CONNECTIONS:
+            for connections in (*CONNECTIONS, None):
                 for loaded in all_loaded:
-                    yield _closed_loop(loaded, one, connections)
+                    yield _sample(loaded, one, connections)
             yield _rpc_alone(one)
-            for loaded in all_loaded:
-                yield _steady(loaded, one)
             if delay_ms:
                 yield _proxy_alone(one)
 
@@ -80,27 +80,26 @@ def _started(contestant: Contestant, one: _Round, stack: ExitStack) -> _Loaded:
     return _Loaded(contestant=contestant, service=service, arrived=arrived)
 
 
-def _closed_loop(loaded: _Loaded, one: _Round, connections: int) -> Sample:
-    name, seconds, folder = loaded.contestant.name, one.plan.seconds, one.plan.folder
-    before = usage.cpu_seconds(loaded.service.child.pid)
-    load = wrk.closed_loop(loaded.service.url, one.webhooks, connections=connections, seconds=seconds, folder=folder)
-    cell = Cell(part="answers", contestant=name, delay_ms=one.delay_ms, connections=connections)
-    return _sample(cell, loaded, load, before)
+def _sample(loaded: _Loaded, one: _Round, connections: int | None) -> Sample:
+    """Measure a closed loop, or a steady rate where there is no number of connections.
 
-
-def _steady(loaded: _Loaded, one: _Round) -> Sample:
-    before = usage.cpu_seconds(loaded.service.child.pid)
-    load = wrk.steady(loaded.service.url, one.webhooks, seconds=one.plan.seconds, folder=one.plan.folder)
-    cell = Cell(part="steady", contestant=loaded.contestant.name, delay_ms=one.delay_ms)
-    return _sample(cell, loaded, load, before)
-
-
-def _sample(cell: Cell, loaded: _Loaded, load: wrk.Load, cpu_seconds_before: float) -> Sample:
-    """Return the sample. Raises BenchError if the contestant acknowledged what is not there."""
-    pid = loaded.service.child.pid
-    cpu_seconds = usage.cpu_seconds(pid) - cpu_seconds_before
+    Raises BenchError if the contestant acknowledged what is not there.
+    """
+    url, pid, seconds, folder = loaded.service.url, loaded.service.child.pid, one.plan.seconds, one.plan.folder
+    cpu_seconds = -usage.cpu_seconds(pid)
+    if connections is None:
+        load = wrk.steady(url, one.webhooks, seconds=LONGER * seconds, folder=folder)
+    else:
+        load = wrk.closed_loop(url, one.webhooks, connections=connections, seconds=seconds, folder=folder)
+    cpu_seconds += usage.cpu_seconds(pid)
     if loaded.contestant is not NOOP:
         loaded.arrived.check(load.message_ids)
+    cell = Cell(
+        part="steady" if connections is None else "answers",
+        contestant=loaded.contestant.name,
+        delay_ms=one.delay_ms,
+        connections=connections or 0,
+    )
     used = {"cpu_ms": 1000 * cpu_seconds / len(load.message_ids), "pss_mb": usage.pss_mb(pid)}
     return Sample(cell=cell, values=load.values | used)
 
@@ -109,7 +108,7 @@ def _rpc_alone(one: _Round) -> Sample:
     """Measure the generated client's Publish RPC in one thread of a process of its own."""
     output = one.plan.folder / "rpc.json"
     with arrivals(one.plan.pubsub_host) as arrived:
-        arguments = [arrived.topic_path, str(one.plan.seconds), str(output)]
+        arguments = [arrived.topic_path, str(LONGER * one.plan.seconds), str(output)]
         environ = {"PYTHONPATH": str(ROOT), "PUBSUB_EMULATOR_HOST": one.pubsub_host}
         command = [sys.executable, "-m", "bench.limits.rpc", *arguments]
         ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

@@ -12,8 +12,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from bench.errors import BenchError
+from bench.prepared import PROJECT
 
-PROJECT = "bench-relay"
 WITHIN_SECONDS = 60
 RPC_SECONDS = 30
 AT_ONCE = 1_000

@@ -5,19 +5,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import truediv
 
+from bench.plan import CONNECTIONS
 from bench.results import Cell, Results
 
 Measured = tuple[Cell, str]
 """A cell, and the name of a value in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Bound:
     """`figure` takes one round's value of each of `of`, in this order."""
 
     text: str
-    figure: Callable[..., float] = truediv
     of: tuple[Measured, ...]
+    figure: Callable[..., float] = truediv
     at_least: float | None = None
     at_most: float | None = None
 
@@ -57,76 +58,63 @@ def judged(results: Results) -> Iterator[Judgement]:
             yield Judgement(bound=bound, figures=figures)
 
 
+def _cell(part: str, contestant: str, delay_ms: int, connections: int, value: str) -> Measured:
+    return Cell(part=part, contestant=contestant, delay_ms=delay_ms, connections=connections), value
+
+
 def _answers(contestant: str, delay_ms: int = 0, connections: int = 1, value: str = "per_second") -> Measured:
-    return Cell(part="answers", contestant=contestant, delay_ms=delay_ms, connections=connections), value
+    return _cell("answers", contestant, delay_ms, connections, value)
 
 
-def _pushes(contestant: str, connections: int) -> Measured:
-    return Cell(part="pushes", contestant=contestant, connections=connections), "per_second"
-
-
-def _starts(contestant: str, value: str) -> Measured:
-    return Cell(part="starts", contestant=contestant), value
+def _starts(value: str) -> tuple[Measured, ...]:
+    return _cell("starts", "receiver", 0, 0, value), _cell("starts", "import", 0, 0, value)
 
 
 BOUNDS = (
     Bound(
-        text="15 ms, 1 connection: answers/s / FastAPI's",
-        of=(_answers("receiver", 15), _answers("fastapi", 15)),
-        at_least=0.95,
+        "15 ms, 1 connection: answers/s / FastAPI's", (_answers("receiver", 15), _answers("fastapi", 15)), at_least=0.95
     ),
     Bound(
-        text="15 ms, 1 connection: answers/s / the usual sample's",
-        of=(_answers("receiver", 15), _answers("sample", 15)),
+        "15 ms, 1 connection: answers/s / the sample's",
+        (_answers("receiver", 15), _answers("sample", 15)),
         at_least=1.5,
     ),
     Bound(
-        text="15 ms, 80 connections: answers/s / the usual sample's",
-        of=(_answers("receiver", 15, 80), _answers("sample", 15, 80)),
+        "15 ms, 80 connections: answers/s / the sample's",
+        (_answers("receiver", 15, 80), _answers("sample", 15, 80)),
         at_least=3,
     ),
     Bound(
-        text="15 ms, 200/s: p99 / (twice that of the RPC alone + 10 ms)",
+        "15 ms, 200/s: p99 / (twice that of the RPC alone + 10 ms)",
+        (_cell("steady", "receiver", 15, 0, "p99_ms"), _answers("rpc", 15, value="p99_ms")),
         figure=lambda ours, rpc: ours / (2 * rpc + 10),
-        of=(
-            (Cell(part="steady", contestant="receiver", delay_ms=15), "p99_ms"),
-            _answers("rpc", 15, value="p99_ms"),
-        ),
         at_most=1,
     ),
     Bound(
-        text="no delay, 1 connection: median / (that of the no-op view + that of the RPC alone)",
+        "no delay, 1 connection: median / (that of the no-op view + that of the RPC alone)",
+        tuple(_answers(name, value="p50_ms") for name in ("receiver", "noop", "rpc")),
         figure=lambda ours, noop, rpc: ours / (noop + rpc),
-        of=tuple(_answers(name, value="p50_ms") for name in ("receiver", "noop", "rpc")),
         at_most=1.45,
     ),
     Bound(
-        text="no delay, 1 connection: the usual sample's median / ours",
-        of=(_answers("sample", value="p50_ms"), _answers("receiver", value="p50_ms")),
+        "no delay, 1 connection: the sample's median / ours",
+        (_answers("sample", value="p50_ms"), _answers("receiver", value="p50_ms")),
         at_least=9,
     ),
     *(
         Bound(
-            text=f"{connections} connection{'s' if connections > 1 else ''}: pushes/s / those of the no-op view",
-            of=(_pushes("worker", connections), _pushes("noop-worker", connections)),
+            f"{connections} connection{'s' if connections > 1 else ''}: pushes/s / those of the no-op view",
+            tuple(_cell("pushes", name, 0, connections, "per_second") for name in ("worker", "noop-worker")),
             at_least=0.5,
         )
-        for connections in (1, 8, 80)
+        for connections in CONNECTIONS
     ),
+    Bound("cold start to the first 202 / the bare import", _starts("seconds"), at_most=1.4),
+    Bound("memory after the first 202 / the bare import's", _starts("pss_mb"), at_most=1.45),
     Bound(
-        text="cold start to the first 202 / the bare import",
-        of=(_starts("receiver", "seconds"), _starts("import", "seconds")),
-        at_most=1.4,
-    ),
-    Bound(
-        text="memory after the first 202 / the bare import's",
-        of=(_starts("receiver", "pss_mb"), _starts("import", "pss_mb")),
-        at_most=1.45,
-    ),
-    Bound(
-        text="15 ms, 80 connections: what the proxy carries / the quickest contestant's answers/s",
+        "15 ms, 80 connections: what the proxy carries / the quickest contestant's answers/s",
+        tuple(_answers(name, 15, 80) for name in ("proxy", "receiver", "fastapi")),
         figure=lambda proxy, *contestants: proxy / max(contestants),
-        of=tuple(_answers(name, 15, 80) for name in ("proxy", "receiver", "fastapi")),
         at_least=1.2,
     ),
 )

@@ -12,6 +12,7 @@ from relay.events import event_id_of
 from relay.receiver import signature
 from relay.settings.receiver import SignedString
 
+PROJECT = "bench-relay"
 HASH_KEY = b"test-key-of-the-benchmark"
 EVENT_TYPE = "order_state_changed"
 WEBHOOK_PATH = f"/webhooks/onestock/{EVENT_TYPE}"
@@ -73,22 +74,20 @@ def gets(file: Path) -> Prepared:
 
 
 def _envelope(body: bytes, number: int, received_at: str) -> bytes:
-    attributes = {
-        "event_type": EVENT_TYPE,
-        "event_id": event_id_of(EVENT_TYPE, body),
-        "received_at": received_at,
-        "content_type": "application/json",
-        "traceparent": f"00-{number + 1:032x}-{number + 1:016x}-01",
-    }
+    """Return what Pub/Sub pushes for a webhook that the receiver published."""
     message = {
         "data": base64.b64encode(body).decode(),
-        "attributes": attributes,
+        "attributes": {
+            "event_type": EVENT_TYPE,
+            "event_id": event_id_of(EVENT_TYPE, body),
+            "received_at": received_at,
+            "content_type": "application/json",
+            "traceparent": f"00-{number + 1:032x}-{number + 1:016x}-01",
+        },
         "messageId": str(number + 1),
-        "message_id": str(number + 1),
         "publishTime": received_at,
-        "publish_time": received_at,
     }
-    subscription = "projects/bench-relay/subscriptions/onestock-events-push"
+    subscription = f"projects/{PROJECT}/subscriptions/onestock-events-push"
     return json.dumps({"message": message, "subscription": subscription, "deliveryAttempt": 1}).encode()
 
 

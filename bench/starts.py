@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from bench import usage
@@ -52,9 +53,9 @@ def _import() -> Sample:
 
 
 def _cold_start(contestant: Contestant, prepared: Prepared, status: bytes, topic_path: str, plan: Plan) -> Sample:
-    port = free_port()
-    started = time.perf_counter()
-    with start(contestant, port=port, topic_path=topic_path, pubsub_host=plan.pubsub_host, folder=plan.folder) as child:
+    port, started = free_port(), time.perf_counter()
+    host, folder = plan.pubsub_host, plan.folder
+    with start(contestant, port=port, topic_path=topic_path, pubsub_host=host, folder=folder) as child:
         answer = _first_answer(port, prepared.first)
         seconds = time.perf_counter() - started
         if answer != status:
@@ -65,15 +66,12 @@ def _cold_start(contestant: Contestant, prepared: Prepared, status: bytes, topic
 def _first_answer(port: int, request: bytes) -> bytes:
     """Return the status of the first answer: the connection waits in the backlog until the service takes it."""
     deadline = time.monotonic() + WITHIN_SECONDS
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=WITHIN_SECONDS) as connection:
-                connection.sendall(request)
-                return connection.recv(65_536).split(b" ", 2)[1]
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise BenchError(f"nobody listened on port {port} within {WITHIN_SECONDS} s") from None
-            time.sleep(RETRY_SECONDS)
+    while time.monotonic() < deadline:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), WITHIN_SECONDS) as service:
+            service.sendall(request)
+            return service.recv(65_536).split(b" ", 2)[1]
+        time.sleep(RETRY_SECONDS)
+    raise BenchError(f"nobody listened on port {port} within {WITHIN_SECONDS} s")
 
 
 def _sample(name: str, group: int, seconds: float) -> Sample:

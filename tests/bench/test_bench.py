@@ -85,11 +85,11 @@ def test_each_figure_is_made_of_the_measurements_that_it_names() -> None:
 
     assert found == {
         "15 ms, 1 connection: answers/s / FastAPI's": 1.5,
-        "15 ms, 1 connection: answers/s / the usual sample's": 6,
-        "15 ms, 80 connections: answers/s / the usual sample's": 6,
+        "15 ms, 1 connection: answers/s / the sample's": 6,
+        "15 ms, 80 connections: answers/s / the sample's": 6,
         "15 ms, 200/s: p99 / (twice that of the RPC alone + 10 ms)": 2.14,
         "no delay, 1 connection: median / (that of the no-op view + that of the RPC alone)": 3,
-        "no delay, 1 connection: the usual sample's median / ours": 0.17,
+        "no delay, 1 connection: the sample's median / ours": 0.17,
         "1 connection: pushes/s / those of the no-op view": 2,
         "8 connections: pushes/s / those of the no-op view": 2,
         "80 connections: pushes/s / those of the no-op view": 2,
@@ -104,7 +104,7 @@ def test_measurements_are_compared_within_their_round_and_the_median_round_decid
 
     found = figures(Results(machine={}, samples=[sample for one in rounds for sample in one.samples]))
 
-    assert found["15 ms, 80 connections: answers/s / the usual sample's"] == 3
+    assert found["15 ms, 80 connections: answers/s / the sample's"] == 3
 
 
 def test_a_bound_that_is_missed_is_named_and_fails_the_command(capsys: pytest.CaptureFixture[str]) -> None:
