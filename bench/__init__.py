@@ -1,1 +1,1 @@
-"""`make bench`: the relay against what people usually build, and against the limits of this machine."""
+"""The benchmark: what a OneStock customer feels of the relay. Start with `acknowledgement.py` and `bounds.py`."""

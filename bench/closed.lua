@@ -1,5 +1,6 @@
 -- A closed loop: each connection sends its next request when it has its answer.
--- wrk -s closed.lua URL -- REQUESTS RESULT; REQUESTS: whole HTTP requests, each behind its length in 10 digits.
+-- wrk -s closed.lua URL -- REQUESTS RESULT
+-- REQUESTS holds whole HTTP requests, each behind its length in 10 digits.
 local threads = {}
 
 function setup(thread)
@@ -39,10 +40,9 @@ function done(summary, latency, requests)
   local file = assert(io.open(thread:get("result_file"), "w"))
   file:write(string.format(
     '{"seconds": %f, "refused": %d, "broken": %d, ' ..
-    '"p50_ms": %f, "p90_ms": %f, "p99_ms": %f, "p999_ms": %f, "max_ms": %f}\n',
+    '"latencies_ms": {"p50_ms": %f, "p90_ms": %f, "p99_ms": %f, "max_ms": %f}}\n',
     summary.duration / 1e6, thread:get("refused"), errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50) / 1e3, latency:percentile(90) / 1e3, latency:percentile(99) / 1e3,
-    latency:percentile(99.9) / 1e3, latency.max / 1e3))
+    latency:percentile(50) / 1e3, latency:percentile(90) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
   for _, id in ipairs(thread:get("ids")) do
     file:write(id, "\n")
   end

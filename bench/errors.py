@@ -2,4 +2,4 @@
 
 
 class BenchError(Exception):
-    """The figures would be worth nothing: an answer was missing, or a message that was acknowledged."""
+    """The figures would be worth nothing: an answer failed, or an acknowledged message is missing."""

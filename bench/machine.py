@@ -3,18 +3,17 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from relay.local.services import ROOT
 
-PACKAGES = ("flask", "gunicorn", "gevent", "grpcio", "google-cloud-pubsub", "pydantic")
+PACKAGES = ("flask", "gunicorn", "grpcio", "google-cloud-pubsub", "google-cloud-logging", "pydantic")
 
 
 def describe() -> dict[str, str]:
-    """Return the processor, the versions, the commit and the time."""
+    """Return the processor, the versions, the commit, the time, and how busy the machine is."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -23,17 +22,15 @@ def describe() -> dict[str, str]:
         "commit": commit.stdout.strip(),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "system": platform.platform(),
+        "load average before": load_average(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
 
 
-def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Return `now`, with what differed `before` named too: parts of a result may be of different commits."""
-    return {
-        name: value if before.get(name, value).endswith(value) else f"{before[name]} and {value}"
-        for name, value in now.items()
-    }
+def load_average() -> str:
+    """Return how many processes wanted to run, on the average of the last minute."""
+    return f"{os.getloadavg()[0]:.2f}"
 
 
 def _processor() -> str:

@@ -1,24 +1,20 @@
-"""How much is measured, and where: what the options of `make bench` decide."""
+"""How much is measured, and with what."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+CONNECTIONS = (1, 8, 80)
+"""One is what OneStock opens for a webhook; 80 is what Cloud Run sends to one instance by default."""
+WARM_UP_CONNECTIONS, WARM_UP_SECONDS = 16, 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run."""
+    """What each part is given to yield one round of its samples."""
 
-    rounds: int
     seconds: int
     """Of each measurement under load; wrk knows whole ones only."""
-    connections: tuple[int, ...]
-    starts: int
-    """How often a cold start is measured."""
-    only: tuple[str, ...]
-    """The contestants to measure; empty for all."""
+    pubsub_host: str
+    """The emulator, as host:port."""
     folder: Path
     """For files that nobody needs afterwards."""
-
-    def wants(self, contestant: str) -> bool:
-        """Return whether the contestant is measured."""
-        return not self.only or contestant in self.only

@@ -1,8 +1,6 @@
-"""Draws throughput and latency against concurrency: `python -m bench.plot RESULTS FOLDER`.
+"""Draws answers/s against connections: `python -m bench.plot RESULTS SVG`, with the peers' Python (matplotlib)."""
 
-Runs in the benchmark's own virtual environment, where matplotlib is.
-"""
-
+import statistics
 import sys
 from pathlib import Path
 
@@ -10,74 +8,50 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.results import Results, Spread
+from bench.results import Cell, Results
 
-OURS = "receiver"
 LINES = {
-    OURS: ("this receiver", "#c8102e", "-"),
-    "noop": ("no-op view (limit)", "#777777", "--"),
+    "receiver": ("this receiver", "#c8102e", "-"),
+    "fastapi": ("FastAPI, same job", "#2e8b57", "-"),
     "sample": ("usual sample", "#1f5fa8", "-"),
     "functions": ("functions-framework", "#6baed6", "-"),
-    "fastapi": ("FastAPI, batching client", "#2e8b57", "-"),
-    "fastapi-async": ("FastAPI, asyncio client", "#e08a1e", "-"),
+    "noop": ("no-op view (limit)", "#777777", "--"),
 }
-PANELS = (
-    ("per_second", "answers a second", "Throughput"),
-    ("p50_ms", "ms, log scale", "Median latency"),
-    ("p99_ms", "ms, log scale", "p99 latency"),
-)
-TITLE = "From webhook to durable acknowledgement, closed loop: median of the rounds, bars from lowest to highest"
+PANELS = {0: "Emulator, no delay", 15: "15 ms more for each publish"}
 
 
-def main(results: str, folder: str) -> None:
-    """Write `concurrency.png` and `concurrency.svg`."""
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["svg.hashsalt"] = TITLE
-    cells = list(Results.read(Path(results)).cells("receivers"))
-    figure = Figure(figsize=(15, 5.2), layout="constrained")
-    for axis, (value, unit, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for contestant in LINES:
-            points = [(cell.connections, spreads[value]) for cell, spreads in cells if cell.contestant == contestant]
-            if points:
-                _draw(axis, sorted(points, key=lambda point: point[0]), contestant)
-        _dress(axis, title=title, unit=unit, ticks=sorted({cell.connections for cell, _ in cells}))
+def main(results: str, svg: str) -> None:
+    """Draw one panel for each delay."""
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bench"})
+    read = Results.read(Path(results))
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    for axis, (delay_ms, title) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True):
+        _draw(axis, read, delay_ms)
+        axis.set_title(title)
+    figure.axes[0].set_ylabel("acknowledged webhooks a second")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.suptitle(TITLE)
-    figure.savefig(Path(folder) / "concurrency.png", dpi=110)
-    figure.savefig(Path(folder) / "concurrency.svg", metadata={"Date": None})
+    figure.savefig(svg, metadata={"Date": None})
 
 
-def _draw(axis: Axes, points: list[tuple[int, Spread]], contestant: str) -> None:
-    label, colour, line = LINES[contestant]
-    spreads = [spread for _, spread in points]
-    axis.errorbar(
-        [connections for connections, _ in points],
-        [spread.median for spread in spreads],
-        yerr=[[spread.median - spread.low for spread in spreads], [spread.high - spread.median for spread in spreads]],
-        label=label,
-        color=colour,
-        linestyle=line,
-        linewidth=2.6 if contestant == OURS else 1.5,
-        marker="o",
-        markersize=4,
-        capsize=3,
-    )
-
-
-def _dress(axis: Axes, *, title: str, unit: str, ticks: list[int]) -> None:
-    axis.set_title(title)
-    axis.set_xscale("log", base=2)
+def _draw(axis: Axes, results: Results, delay_ms: int) -> None:
+    cells = [cell for cell in results.cells() if cell.part == "answers" and cell.delay_ms == delay_ms]
+    for name, (label, colour, line) in LINES.items():
+        points = {cell.connections: _median(results, cell) for cell in cells if cell.contestant == name}
+        if points:
+            axis.plot(list(points), list(points.values()), label=label, color=colour, linestyle=line, marker="o")
+    ticks = sorted({cell.connections for cell in cells})
+    axis.set_xscale("log")
+    axis.set_yscale("log")
     axis.set_xticks(ticks, labels=[str(tick) for tick in ticks])
-    axis.set_xlabel("connections")
-    axis.set_ylabel(unit)
-    if "log" in unit:
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
-    else:
-        axis.set_ylim(bottom=0)
+    axis.set_xticks([], minor=True)
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.set_xlabel("connections, each waits for its answer")
     axis.grid(visible=True, color="#dddddd", linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _median(results: Results, cell: Cell) -> float:
+    return statistics.median(results.values(cell, "per_second"))
 
 
 if __name__ == "__main__":

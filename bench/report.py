@@ -1,94 +1,76 @@
 """What is shown of the results: on the terminal, in README.md, and as a plot."""
 
 import re
+import statistics
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from tabulate import tabulate
 
-from bench import model, tables
-from bench.contestants import PEERS
+from bench.bounds import judged
+from bench.contestants import NOOP, NOOP_WORKER, PEERS, PUBLISHERS, WORKER
 from bench.errors import BenchError
-from bench.results import Results
+from bench.results import Cell, Results
 from relay.local.services import ROOT
 
 README = Path(__file__).parent / "README.md"
-INSTANCES = (1, 2, 5, 10)
 
+_ROWS = {
+    **{contestant.name: contestant.title for contestant in (*PUBLISHERS, NOOP)},
+    "rpc": "limit: Publish RPC alone, one thread",
+    **{contestant.name: contestant.title for contestant in (WORKER, NOOP_WORKER)},
+    "import": "limit: bare import of Flask and Google's clients",
+}
+_COLUMNS = {
+    "ms, 1": ("answers", 0, 1, "p50_ms", 2),
+    "/s, 8": ("answers", 0, 8, "per_second", 0),
+    "/s, 80": ("answers", 0, 80, "per_second", 0),
+    "15 ms: ms, 1": ("answers", 15, 1, "p50_ms", 1),
+    "15 ms: /s, 8": ("answers", 15, 8, "per_second", 0),
+    "15 ms: /s, 80": ("answers", 15, 80, "per_second", 0),
+    "15 ms: p99 ms at 200/s": ("steady", 15, 0, "p99_ms", 1),
+    "start s": ("starts", 0, 0, "seconds", 2),
+    "memory MB": ("starts", 0, 0, "pss_mb", 0),
+}
 _GENERATED = re.compile(r"(?<=<!-- generated -->\n).*(?=<!-- end -->)", re.DOTALL)
 
 
-def show(results: Results) -> None:
-    """Print all tables."""
-    for text in (*tables.shown(results, style="simple", heading="\n"), *_model(results, style="simple", heading="\n")):
-        click.echo(text)
+def show(results: Results) -> int:
+    """Print the table and the bounds. Return the exit status: 1 if a bound is missed."""
+    judgements = list(judged(results))
+    click.echo("\n".join(["", table(results, style="simple"), "", *map(str, judgements)]))
+    return int(not all(judgement.is_reached for judgement in judgements))
 
 
-def write_readme(results: Results) -> None:
-    """Put the tables into README.md, in place of those that stand there."""
+def with_figures(readme: str, results: Results) -> str:
+    """Return the README with these results in the place that is marked as generated."""
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
-    parts = [
-        f"Measured on: {machine}.",
-        *tables.shown(results, style="github", heading="### "),
-        *_model(results, style="github", heading="### "),
+    bounds = "\n".join(f"- {judgement}" for judgement in judged(results))
+    text = f"\n{table(results, style='github')}\n\n{bounds}\n\nMeasured on: {machine}.\n\n"
+    return _GENERATED.sub(lambda _: text, readme)
+
+
+def table(results: Results, *, style: str) -> str:
+    """Return the one table: the medians of the rounds, a row for each contestant. `style` is tabulate's."""
+    rows = [
+        [title, *(_median(results, name, *column) for column in _COLUMNS.values())] for name, title in _ROWS.items()
     ]
-    text = "\n\n".join(parts)
-    README.write_text(_GENERATED.sub(lambda _: f"\n{text}\n\n", README.read_text()))
+    align = ("left", *("right" for _ in _COLUMNS))
+    return tabulate(rows, headers=["", *_COLUMNS], tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def _median(results: Results, name: str, part: str, delay_ms: int, connections: int, value: str, digits: int) -> str:
+    if part == "answers" and name in {WORKER.name, NOOP_WORKER.name}:
+        part = "pushes"
+    cell = Cell(part=part, contestant=name, delay_ms=delay_ms, connections=connections)
+    known = results.values(cell, value)
+    return f"{statistics.median(known):,.{digits}f}" if known else ""
 
 
 def draw(file: Path) -> None:
     """Write the plot beside the results. Raises BenchError if matplotlib fails."""
-    command = [str(PEERS / "python"), "-m", "bench.plot", str(file), str(file.parent)]
+    command = [str(PEERS / "python"), "-m", "bench.plot", str(file), str(file.parent / "connections.svg")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise BenchError(f"the plot failed: {ended.stderr.strip().splitlines()[-1:]}")
-
-
-def _model(results: Results, *, style: str, heading: str) -> Iterator[str]:
-    try:
-        measured = model.Measured.of(results)
-    except LookupError:
-        return
-    assumed = model.Assumptions()
-    cpu = {"receiver": measured.receiver_cpu_seconds, "worker, one handler": measured.worker_cpu_seconds}
-    rows = [
-        [service, *(f"{model.webhooks_per_second(seconds, count, assumed):,.0f}" for count in INSTANCES)]
-        for service, seconds in cpu.items()
-    ]
-    heads = ["events a second on", *(f"{count} instance{'s' if count > 1 else ''}" for count in INSTANCES)]
-    yield f"{heading}On paper: N instances on Cloud Run\n\n{tables.table(rows, heads, style=style)}"
-    busy = dict(model.costs(measured, assumed, is_busy=True))
-    alone = dict(model.costs(measured, assumed, is_busy=False))
-    rows = [[item, f"{busy[item]:.2f}", f"{alone[item]:.2f}"] for item in busy]
-    rows.append(["together", f"{sum(busy.values()):.2f}", f"{sum(alone.values()):.2f}"])
-    heads = ["US dollars", "instances busy", "each webhook alone"]
-    yield f"{heading}On paper: a million webhooks\n\n{tables.table(rows, heads, style=style)}"
-    yield f"One OneStock webhook, which sends one message at a time: {_feed(measured, assumed)}."
-    yield f"Assumed, not measured: {_assumptions(assumed)}."
-
-
-def _feed(measured: model.Measured, assumed: model.Assumptions) -> str:
-    return (
-        f"1 / ({measured.own_seconds * 1000:.2f} ms of ours + {assumed.publish_seconds * 1000:g} ms to publish) = "
-        f"{model.feed_per_second(measured, assumed):.0f} messages a second, less what the network takes"
-    )
-
-
-def _assumptions(assumed: model.Assumptions) -> str:
-    """Return the assumptions as one sentence, for people who check them."""
-    parts = (
-        f"Cloud Run at {assumed.vcpu_second:.6f} a vCPU-second, {assumed.gib_second:.7f} a GiB-second",
-        f"{assumed.million_requests:.2f} a million requests (request-based billing, tier 1)",
-        f"each instance's time rounded up to {assumed.billed_seconds:g} s",
-        f"instances of {assumed.vcpus:g} vCPU as quick as a core here and {assumed.memory_gib:g} GiB",
-        f"loaded to {assumed.usable:.0%}",
-        f"a publish in {assumed.publish_seconds * 1000:g} ms",
-        f"Pub/Sub at {assumed.pubsub_tib:g} a TiB and {assumed.pubsub_min_bytes:,.0f} bytes a request at least",
-        f"Firestore at {assumed.firestore_writes * 100_000:.2f} for 100,000 writes",
-        f"{assumed.firestore_deletes * 100_000:.2f} for 100,000 deletes",
-        f"{assumed.writes_of_a_run} writes and a delete for each run of a handler",
-        f"Cloud Logging at {assumed.logging_gib:.2f} a GiB",
-        "no free tier",
-    )
-    return ", ".join(parts)

@@ -1,53 +1,46 @@
-"""What is measured: samples, each of one cell of the tables, and their medians and spread."""
+"""Results: one sample for each measurement of each round, and what was measured on which machine."""
 
-import statistics
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+_SHOWN = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "max_ms": 100.0}
+
+
+def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
+    """Return p50, p90, p99 and the maximum of at least one latency, by nearest rank."""
+    known = sorted(latencies_ms)
+    return {name: known[max(0, math.ceil(len(known) * percent / 100) - 1)] for name, percent in _SHOWN.items()}
+
 
 class Cell(BaseModel):
-    """What was measured, and under which conditions; samples of equal cells are rounds of one measurement."""
+    """What is measured, under which conditions. Each round adds one sample to each cell; `starts` adds several."""
 
     model_config = ConfigDict(frozen=True)
 
     part: str
     contestant: str
+    delay_ms: int = 0
+    """What the proxy adds to each publish."""
     connections: int = 0
-    body_bytes: int = 0
-    workers: int = 1
-    handlers: int = 0
-    remembered: int = 0
-    """Events that the memory store remembers before the measurement."""
-    requests_per_second: int = 0
-    """The rate of an open loop; 0 for a closed one."""
 
 
 class Sample(BaseModel):
-    """One measurement of a cell; each value's name says its unit."""
+    """One measurement; the name of each value says its unit."""
 
     cell: Cell
     values: dict[str, float]
 
-
-class Spread(BaseModel):
-    """The rounds of one value, condensed."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Self:
-        """Condense at least one value."""
-        known = list(values)
-        return cls(median=statistics.median(known), low=min(known), high=max(known))
+    def __str__(self) -> str:
+        values = " ".join(f"{name}={value:.4g}" for name, value in self.values.items())
+        return f"{self.cell}: {values}"
 
 
 class Results(BaseModel):
-    """All samples of one run, and what they were taken on."""
+    """All samples of one run, in the order of the measurements."""
 
     machine: dict[str, str]
     samples: list[Sample] = []
@@ -58,20 +51,16 @@ class Results(BaseModel):
         return cls.model_validate_json(file.read_bytes())
 
     def write(self, file: Path) -> None:
-        """Write everything as JSON."""
+        """Write everything as JSON, one sample a line."""
+        samples = ",\n".join(sample.model_dump_json(exclude_defaults=True) for sample in self.samples)
+        machine = Results(machine=self.machine).model_dump_json(include={"machine"})
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self.model_dump_json(indent=1))
+        file.write_text(f'{machine[:-1]},"samples":[\n{samples}\n]}}\n')
 
-    def forget(self, cell: Cell) -> None:
-        """Take the samples of a cell out."""
-        self.samples = [sample for sample in self.samples if sample.cell != cell]
+    def values(self, cell: Cell, name: str) -> list[float]:
+        """Return a value of a cell, one for each round; an empty list if the cell was not measured."""
+        return [sample.values[name] for sample in self.samples if sample.cell == cell and name in sample.values]
 
-    def cells(self, part: str) -> Iterator[tuple[Cell, dict[str, Spread]]]:
-        """Yield the cells of a part in the order in which they were first measured, with each value's spread."""
-        groups: dict[Cell, list[Sample]] = {}
-        for sample in self.samples:
-            if sample.cell.part == part:
-                groups.setdefault(sample.cell, []).append(sample)
-        for cell, samples in groups.items():
-            names = samples[0].values
-            yield cell, {name: Spread.of(sample.values[name] for sample in samples) for name in names}
+    def cells(self) -> Iterator[Cell]:
+        """Yield each cell once, in the order of the first measurements."""
+        yield from dict.fromkeys(sample.cell for sample in self.samples)

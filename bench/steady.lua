@@ -1,5 +1,5 @@
 -- A steady rate that does not wait for answers: each thread has one connection and a timetable of its own.
--- A latency counts from the moment at which its request was due, so that a stall is seen in all that it delayed.
+-- A latency counts from the moment at which its request was due, so that a stall shows in every request it delayed.
 -- wrk -s steady.lua URL -- REQUESTS RESULT CONNECTIONS RATE; one thread for each connection.
 local ffi = require("ffi")
 ffi.cdef([[
@@ -72,7 +72,7 @@ function done(summary, latency, requests)
   for _, thread in ipairs(threads) do
     local ids, latencies = thread:get("ids"), thread:get("latencies")
     for place, id in ipairs(ids) do
-      file:write(string.format("%.3f %s\n", latencies[place], id))
+      file:write(string.format("%s %.3f\n", id, latencies[place]))
     end
   end
   file:close()

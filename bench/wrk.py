@@ -8,27 +8,22 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.errors import BenchError
-from bench.percentiles import percentiles
 from bench.prepared import Prepared
+from bench.results import percentiles
 from relay.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent
 ANSWER_SECONDS = 30
 GRACE_SECONDS = 60
+STEADY_PER_SECOND, STEADY_CONNECTIONS = 200, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One run of wrk: how long it took, the latencies' percentiles, and the message id in each 2xx."""
+    """What one run of wrk measured, and the message id in each 2xx."""
 
-    seconds: float
-    latencies_ms: dict[str, float]
+    values: dict[str, float]
     message_ids: list[str]
-
-    @property
-    def answered(self) -> int:
-        """How many requests got a 2xx."""
-        return len(self.message_ids)
 
 
 class _Summary(BaseModel):
@@ -39,16 +34,8 @@ class _Summary(BaseModel):
     """Answers that were no 2xx."""
     broken: int
     """Connections that failed, and answers that took over 30 s."""
-
-
-class _ClosedSummary(_Summary):
-    """The percentiles are wrk's own, over all answers."""
-
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
+    latencies_ms: dict[str, float] = {}
+    """wrk's own percentiles, where a script does not take the single latencies."""
 
 
 def find() -> str:
@@ -62,43 +49,34 @@ def find() -> str:
 def closed_loop(url: str, prepared: Prepared, *, connections: int, seconds: int, folder: Path) -> Load:
     """Keep `connections` busy for some seconds. Raises BenchError if an answer is no 2xx or does not come."""
     options = ["--threads=1", f"--connections={connections}", "--script", str(FOLDER / "closed.lua")]
-    return parse_closed(_run(options, url, prepared, [], seconds=seconds, folder=folder))
+    return _run(options, url, prepared, [], seconds=seconds, folder=folder)
 
 
-def steady(url: str, prepared: Prepared, *, connections: int, per_second: int, seconds: int, folder: Path) -> Load:
-    """Send at a constant rate over `connections`. Raises BenchError if an answer is no 2xx or does not come."""
+def steady(url: str, prepared: Prepared, *, seconds: int, folder: Path) -> Load:
+    """Send 200 requests/s over 32 connections. Raises BenchError if an answer is no 2xx or does not come."""
+    connections = str(STEADY_CONNECTIONS)
     options = [f"--threads={connections}", f"--connections={connections}", "--script", str(FOLDER / "steady.lua")]
-    arguments = [str(connections), str(per_second)]
-    return parse_steady(_run(options, url, prepared, arguments, seconds=seconds, folder=folder))
+    return _run(options, url, prepared, [connections, str(STEADY_PER_SECOND)], seconds=seconds, folder=folder)
 
 
-def parse_closed(text: str) -> Load:
-    """Read what closed.lua writes: the summary, then a message id a line. Raises BenchError for a failed answer."""
-    first, *message_ids = text.splitlines()
-    summary = _ClosedSummary.model_validate_json(first)
-    _check(summary, len(message_ids))
-    latencies = summary.model_dump(include={"p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"})
-    return Load(seconds=summary.seconds, latencies_ms=latencies, message_ids=message_ids)
+def parse(text: str) -> Load:
+    """Read what our scripts write: the summary, then for each 2xx its message id and, if taken, its latency in ms.
 
-
-def parse_steady(text: str) -> Load:
-    """Read what steady.lua writes: the summary, then a latency and a message id a line. Raises BenchError likewise."""
+    Raises BenchError if an answer was no 2xx or did not come.
+    """
     first, *lines = text.splitlines()
     summary = _Summary.model_validate_json(first)
-    _check(summary, len(lines))
-    pairs = [line.partition(" ") for line in lines]
-    latencies = percentiles([float(latency) for latency, _, _ in pairs])
-    return Load(seconds=summary.seconds, latencies_ms=latencies, message_ids=[message_id for _, _, message_id in pairs])
-
-
-def _check(summary: _Summary, answered: int) -> None:
-    if summary.refused or summary.broken or not answered:
+    if summary.refused or summary.broken or not lines:
         raise BenchError(
-            f"not every answer was a 2xx: {answered} were, {summary.refused} were not, {summary.broken} did not come"
+            f"not every answer was a 2xx: {len(lines)} were, {summary.refused} were not, {summary.broken} did not come"
         )
+    pairs = [line.partition(" ") for line in lines]
+    latencies = summary.latencies_ms or percentiles([float(latency) for _, _, latency in pairs])
+    values = {"per_second": len(lines) / summary.seconds, **latencies, "answered": len(lines)}
+    return Load(values=values, message_ids=[message_id for message_id, _, _ in pairs])
 
 
-def _run(options: list[str], url: str, prepared: Prepared, arguments: list[str], *, seconds: int, folder: Path) -> str:
+def _run(options: list[str], url: str, prepared: Prepared, arguments: list[str], *, seconds: int, folder: Path) -> Load:
     result = folder / "wrk.txt"
     result.unlink(missing_ok=True)
     command = [find(), f"--duration={seconds}s", f"--timeout={ANSWER_SECONDS}s", *options, f"{url}{prepared.path}"]
@@ -111,4 +89,4 @@ def _run(options: list[str], url: str, prepared: Prepared, arguments: list[str],
     )
     if ended.returncode or not result.exists():
         raise BenchError(f"wrk failed: {ended.stdout} {ended.stderr}")
-    return result.read_text()
+    return parse(result.read_text())

@@ -1,4 +1,4 @@
-"""Handlers for the worker under measurement: as many as BENCH_HANDLERS says, for one event type."""
+"""The handlers of the worker under measurement."""
 
 from collections.abc import Iterable
 

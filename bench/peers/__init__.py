@@ -1,1 +1,1 @@
-"""The contestants, as their own documentation writes them. They run in the benchmark's own virtual environment."""
+"""What people usually build. It runs in the benchmark's own virtual environment."""

@@ -1,63 +1,60 @@
-"""The benchmark's own arithmetic. What it measures is no test."""
+"""The benchmark's arithmetic, its proxy, and that bench/README.md says what was measured. No test measures."""
 
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import model, prepared, profile, wrk
+from bench import prepared, report, wrk
+from bench.__main__ import RESULTS
+from bench.bounds import BOUNDS, judged
 from bench.errors import BenchError
-from bench.percentiles import percentiles
-from bench.ratios import ratios
-from bench.results import Cell, Results, Sample, Spread
+from bench.prepared import HASH_KEY
+from bench.proxy import delaying
+from bench.results import Cell, Results, Sample, percentiles
 from relay.receiver import signature
 from relay.settings.receiver import SignedString
 
-CLOSED = (
-    '{"seconds": 2.0, "refused": 0, "broken": 0, '
-    '"p50_ms": 1.5, "p90_ms": 2, "p99_ms": 3, "p999_ms": 4, "max_ms": 5}\n11\n12\n13\n'
-)
-STEADY = '{"seconds": 2.0, "refused": 0, "broken": 0}\n3.000 11\n1.000 12\n2.000 13\n'
+CLOSED = '{"seconds": 2, "refused": 0, "broken": 0, "latencies_ms": {"p50_ms": 1.5, "max_ms": 5}}\n11\n12\n13\n'
+STEADY = '{"seconds": 2, "refused": 0, "broken": 0}\n11 3.000\n12 1.000\n13 2.000\n'
 
 
-def sample(contestant: str, part: str = "receivers", connections: int = 1, **values: float) -> Sample:
-    return Sample(cell=Cell(part=part, contestant=contestant, connections=connections), values=values)
+def measured(value: float = 1, **of_contestants: float) -> Results:
+    """Return one round in which each value is `value`, but for those of the contestants named."""
+    cells: dict[Cell, dict[str, float]] = {}
+    for bound in BOUNDS:
+        for cell, name in bound.of:
+            cells.setdefault(cell, {})[name] = of_contestants.get(cell.contestant, value)
+    samples = [Sample(cell=cell, values=values) for cell, values in cells.items()]
+    return Results(machine={"processor": "invented"}, samples=samples)
 
 
-def results(*samples: Sample) -> Results:
-    return Results(machine={"processor": "invented"}, samples=list(samples))
+def figures(results: Results) -> dict[str, float]:
+    return {judgement.bound.text: round(judgement.median, 2) for judgement in judged(results)}
 
 
 def test_a_percentile_is_a_latency_that_was_measured() -> None:
     found = percentiles([float(number) for number in range(1000, 0, -1)])
 
-    assert found == {"p50_ms": 500, "p90_ms": 900, "p99_ms": 990, "p999_ms": 999, "max_ms": 1000}
-    assert set(percentiles([7.0]).values()) == {7.0}
-
-
-def test_a_cell_that_is_measured_anew_forgets_its_old_samples_and_no_others() -> None:
-    measured = results(sample("receiver", p50_ms=1), sample("receiver", connections=64, p50_ms=2))
-
-    measured.forget(sample("receiver").cell)
-
-    assert measured.samples == [sample("receiver", connections=64, p50_ms=2)]
+    assert found == {"p50_ms": 500, "p90_ms": 900, "p99_ms": 990, "max_ms": 1000}
 
 
 def test_a_closed_loop_keeps_the_message_id_of_each_answer() -> None:
-    load = wrk.parse_closed(CLOSED)
+    load = wrk.parse(CLOSED)
 
     assert load.message_ids == ["11", "12", "13"]
-    assert (load.answered, load.seconds, load.latencies_ms["p999_ms"]) == (3, 2.0, 4)
-
-
-def test_answers_without_a_message_id_count_as_answers() -> None:
-    assert wrk.parse_closed(CLOSED.replace("11", "").replace("12", "").replace("13", "")).answered == 3
+    assert load.values == {"per_second": 1.5, "answered": 3, "p50_ms": 1.5, "max_ms": 5}
 
 
 def test_a_steady_rate_has_its_percentiles_from_the_single_latencies() -> None:
-    load = wrk.parse_steady(STEADY)
+    load = wrk.parse(STEADY)
 
     assert load.message_ids == ["11", "12", "13"]
-    assert (load.latencies_ms["p50_ms"], load.latencies_ms["max_ms"]) == (2.0, 3.0)
+    assert (load.values["p50_ms"], load.values["max_ms"]) == (2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -68,88 +65,123 @@ def test_a_steady_rate_has_its_percentiles_from_the_single_latencies() -> None:
         STEADY.splitlines()[0],
     ],
 )
-def test_a_load_with_a_failed_answer_or_none_at_all_is_worth_nothing(text: str) -> None:
+def test_a_load_with_a_failed_answer_or_none_at_all_ends_the_run(text: str) -> None:
     with pytest.raises(BenchError, match="not every answer was a 2xx"):
-        wrk.parse_steady(text)
-
-
-def test_the_rounds_of_a_cell_are_condensed_to_median_and_spread() -> None:
-    rounds = [sample("receiver", p50_ms=value) for value in (3.0, 1.0, 2.0)]
-
-    [(cell, values)] = results(*rounds, sample("receiver", part="steady", p50_ms=9.0)).cells("receivers")
-
-    assert cell.contestant == "receiver"
-    assert values == {"p50_ms": Spread(median=2.0, low=1.0, high=3.0)}
+        wrk.parse(text)
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    written = results(sample("receiver", connections=64, per_second=100.0))
+    results = measured()
 
-    written.write(tmp_path / "new" / "results.json")
+    results.write(tmp_path / "new" / "results.json")
 
-    assert Results.read(tmp_path / "new" / "results.json") == written
+    assert Results.read(tmp_path / "new" / "results.json") == results
 
 
-def test_a_ratio_tells_whether_its_bound_is_kept_and_needs_all_its_cells() -> None:
-    measured = results(
-        sample("receiver", p50_ms=1.2),
-        sample("noop", p50_ms=0.4),
-        sample("bare-stub", p50_ms=0.6),
-        sample("sample", p50_ms=12.0),
+def test_each_figure_is_made_of_the_measurements_that_it_names() -> None:
+    found = figures(
+        measured(receiver=30, worker=6, sample=5, fastapi=20, noop=8, rpc=2, proxy=90, **{"noop-worker": 3})
     )
 
-    found = {ratio.name: (round(ratio.value, 2), ratio.is_reached) for ratio in ratios(measured)}
-
     assert found == {
-        "1 connection: median / (no-op view + bare Publish RPC, stub)": (1.2, False),
-        "1 connection: the usual sample's median / ours": (10.0, True),
+        "15 ms, 1 connection: answers/s / FastAPI's": 1.5,
+        "15 ms, 1 connection: answers/s / the sample's": 6,
+        "15 ms, 80 connections: answers/s / the sample's": 6,
+        "15 ms, 200/s: p99 / (twice that of the RPC alone + 10 ms)": 2.14,
+        "no delay, 1 connection: median / (that of the no-op view + that of the RPC alone)": 3,
+        "no delay, 1 connection: the sample's median / ours": 0.17,
+        "1 connection: pushes/s / those of the no-op view": 2,
+        "8 connections: pushes/s / those of the no-op view": 2,
+        "80 connections: pushes/s / those of the no-op view": 2,
+        "cold start to the first 202 / the bare import": 30,
+        "memory after the first 202 / the bare import's": 30,
+        "15 ms, 80 connections: what the proxy carries / the quickest contestant's answers/s": 3,
     }
 
 
-def test_prepared_webhooks_are_whole_requests_signed_and_different(tmp_path: Path) -> None:
-    found = prepared.webhooks(tmp_path / "webhooks", count=3, body_bytes=200)
+def test_measurements_are_compared_within_their_round_and_the_median_round_decides() -> None:
+    rounds = [measured(receiver=10, sample=1), measured(receiver=30, sample=10), measured(receiver=100, sample=50)]
 
-    data = found.file.read_bytes()
-    head, _, body = data[prepared.LENGTH_DIGITS : prepared.LENGTH_DIGITS + int(data[:10])].partition(b"\r\n\r\n")
+    found = figures(Results(machine={}, samples=[sample for one in rounds for sample in one.samples]))
+
+    assert found["15 ms, 80 connections: answers/s / the sample's"] == 3
+
+
+def test_a_bound_that_is_missed_is_named_and_fails_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status = report.show(measured(receiver=0.9))
+
+    shown = capsys.readouterr().out
+    assert status == 1
+    assert "15 ms, 1 connection: answers/s / FastAPI's: 0.90 (0.90 to 0.90), at least 0.95: MISSED" in shown
+    assert "memory after the first 202 / the bare import's: 0.90 (0.90 to 0.90), at most 1.45: reached" in shown
+
+
+def test_the_command_succeeds_when_every_bound_that_was_measured_is_reached() -> None:
+    results = measured(receiver=3, fastapi=3, sample=0.5, proxy=9)
+    results.samples = [sample for sample in results.samples if sample.cell.delay_ms == 15]
+
+    assert report.show(results) == 0
+
+
+def test_the_readme_shows_the_results_that_are_kept() -> None:
+    readme = report.README.read_text()
+
+    assert report.with_figures(readme, Results.read(RESULTS / "results.json")) == readme
+
+
+def test_the_results_that_are_kept_have_a_figure_for_each_bound() -> None:
+    results = Results.read(RESULTS / "results.json")
+
+    assert [judgement.bound for judgement in judged(results)] == list(BOUNDS)
+
+
+def test_prepared_webhooks_are_signed_and_different(tmp_path: Path) -> None:
+    webhooks = prepared.webhooks(tmp_path / "webhooks", count=3)
+
+    head, _, body = webhooks.first.partition(b"\r\n\r\n")
     fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    assert (len(found.digests), len(body), fields["Content-Length"]) == (3, 200, "200")
     signed = fields[signature.HEADER]
     timestamp = int(signed.partition(",")[0].removeprefix("t="))
+    assert webhooks.file.read_bytes().count(b"Content-Length: 200\r\n") == 3
+    assert webhooks.file.read_bytes().count(body) == 1
     signature.verify(
         signed,
         body,
-        keys=[prepared.HASH_KEY],
+        keys=[HASH_KEY],
         signed_string=SignedString.TIMESTAMP_BODY,
         tolerance_seconds=0,
         now=timestamp,
     )
 
 
-def test_a_million_webhooks_that_come_alone_are_billed_a_rounded_up_instance_each() -> None:
-    assumed = model.Assumptions(vcpu_second=1.0, gib_second=0.0, billed_seconds=0.1, vcpus=1.0, usable=0.5)
-    measured = model.Measured(
-        receiver_cpu_seconds=0.001,
-        worker_cpu_seconds=0.002,
-        receiver_log_bytes=0,
-        worker_log_bytes=0,
-        own_seconds=0.001,
-    )
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """Give the host:port of a server that sends back what it gets."""
 
-    alone = dict(model.costs(measured, assumed, is_busy=False))
-    busy = dict(model.costs(measured, assumed, is_busy=True))
+    class Echo(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while data := self.request.recv(65_536):
+                self.request.sendall(data)
 
-    assert alone["Cloud Run, receiver: instances"] == pytest.approx(100_000)
-    assert busy["Cloud Run, receiver: instances"] == pytest.approx(2_000)
-    assert model.webhooks_per_second(0.001, 2, assumed) == pytest.approx(1_000)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
-def test_a_profile_adds_up_whole_functions_and_each_package_alone() -> None:
-    stacks = [
-        "handle (/v/lib/python3.11/site-packages/gunicorn/a.py:1);relay (/app/relay/receiver/webhook.py:2) 3",
-        "handle (/v/lib/python3.11/site-packages/gunicorn/a.py:9) 1",
-    ]
+def test_the_proxy_delays_all_pieces_on_one_connection_at_once_and_keeps_their_order(echo: str, tmp_path: Path) -> None:
+    pieces = [b"%04d" % number for number in range(50)]
+    with delaying(echo, delay_ms=400, folder=tmp_path) as host:
+        port = int(host.partition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection, connection.makefile("rb") as came:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            started = time.monotonic()
+            for piece in pieces:
+                connection.sendall(piece)
+            read = came.read(4 * len(pieces))
+            seconds = time.monotonic() - started
 
-    found = profile.added_up(stacks)
-
-    assert found.functions == {"gunicorn: handle": 1.0, "relay/receiver/webhook.py: relay": 0.75}
-    assert found.packages == {"relay/receiver/webhook.py": 0.75, "gunicorn": 0.25}
+    assert read == b"".join(pieces)
+    assert 0.4 <= seconds < len(pieces) * 0.4 / 2

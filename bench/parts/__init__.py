@@ -1,1 +1,0 @@
-"""What can be measured by itself: each part yields its samples, round by round."""
