@@ -6,6 +6,7 @@ import click
 
 from relay.cli.dead_letters import dead_letters
 from relay.cli.doctor import doctor
+from relay.cli.environment import use_local_run
 from relay.cli.pause import pause, resume
 from relay.cli.reconcile import reconcile
 from relay.cli.replay import replay
@@ -13,16 +14,34 @@ from relay.cli.run import run
 from relay.cli.send import send
 from relay.cli.signature import signature
 from relay.cli.trace import trace
+from relay.cli.trigger import rerun, trigger
 from relay.cli.webhooks import webhooks
 from relay.errors import ConfigurationError, RelayError
 
 
-@click.group(epilog="Example: python -m relay run --events 20")
-def relay() -> None:
+@click.group(epilog="\b\nExample:\n  relay run --events 20")
+@click.pass_context
+def relay(context: click.Context) -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
+    if context.invoked_subcommand != run.name and "--help" not in sys.argv:
+        use_local_run()
 
 
-for command in (run, send, signature, dead_letters, replay, reconcile, trace, doctor, pause, resume, webhooks):
+for command in (
+    run,
+    trigger,
+    rerun,
+    send,
+    signature,
+    dead_letters,
+    replay,
+    reconcile,
+    trace,
+    doctor,
+    pause,
+    resume,
+    webhooks,
+):
     relay.add_command(command)
 
 

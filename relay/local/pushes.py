@@ -55,6 +55,19 @@ class Pushed:
             max_body_bytes=32_000_000,
         )
 
+    def replayed(self, *, generation: int) -> Message:
+        """Return the message that runs all handlers of the event again, as `relay replay` makes it."""
+        delivery = self.delivery
+        attributes = {
+            **self.message.attributes,
+            "event_id": delivery.event_id,
+            "event_type": delivery.event_type,
+            "received_at": delivery.received_at.isoformat(timespec="milliseconds"),
+            "generation": str(generation),
+            "rerun": "completed",
+        }
+        return Message(data=self.message.data, attributes=attributes, ordering_key=delivery.ordering_key)
+
 
 @dataclass(slots=True)
 class _Flow:
@@ -144,13 +157,13 @@ class PushGate:
                 self._flow.under_way -= 1
                 self._flow.last_push_at = time.monotonic()
 
-    def ask_worker(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> requests.Response | None:
-        """Return the worker's answer to any other request; None if no worker answers."""
-        url = self._worker
+    def ask_worker(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+        """Return status, body and content type of the worker's answer to any other request; 503 if none answers."""
         try:
-            return requests.request(method, f"{url}{path}", data=body, headers=headers, timeout=10) if url else None
+            answer = requests.request(method, f"{self._worker}{path}", data=body, headers=headers, timeout=10)
         except requests.RequestException:
-            return None
+            return _UNAVAILABLE, b"", ""
+        return answer.status_code, answer.content, answer.headers.get("Content-Type", "")
 
     def _noted(self, content: dict[str, Any]) -> Pushed:
         message_id = content["messageId"]
@@ -228,11 +241,7 @@ def _handler_of(gate: PushGate) -> type[BaseHTTPRequestHandler]:
             return {"Authorization": self.headers["Authorization"]} if "Authorization" in self.headers else {}
 
         def _pass_on(self, body: bytes) -> None:
-            answer = gate.ask_worker(self.command, self.path, body, self._kept_headers())
-            if answer is None:
-                self._reply(_UNAVAILABLE)
-            else:
-                self._reply(answer.status_code, answer.content, answer.headers.get("Content-Type", ""))
+            self._reply(*gate.ask_worker(self.command, self.path, body, self._kept_headers()))
 
         def _reply(self, status: int, content: bytes = b"", content_type: str = "") -> None:
             self.send_response(status)

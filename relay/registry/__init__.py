@@ -1,8 +1,9 @@
 """What a handler is: `@on` marks a function, the registry collects the marked ones and checks each at start."""
 
+from relay.registry.checks import Handler
 from relay.registry.discovery import imported, services_of
 from relay.registry.marks import ANY_EVENT_TYPE, Reject, Retry, on
-from relay.registry.registry import Handler, Registry, suggestion_for
+from relay.registry.registry import Registry, suggestion_for
 
 __all__ = [
     "ANY_EVENT_TYPE",
