@@ -103,7 +103,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 def test_the_run_shows_each_way_in_lines_that_fit_and_leaves_nothing_running(
     checkout: Checkout, stop: signal.Signals, columns: int
 ) -> None:
-    checkout.environ |= {"COLUMNS": str(columns), "HANDLERS_PACKAGE": "tests.support.handing_over"}
+    checkout.environ |= {"COLUMNS": str(columns), "HANDLERS_PACKAGE": "tests.support.following"}
     run = checkout.start("--rate", "20")
     checkout.wait_for("dead letter ")
     checkout.wait_for("duplicate ")
