@@ -48,7 +48,7 @@ for command in (
 def main() -> None:
     """Run the command that the arguments name; exit status 1 for a failure, 2 for wrong use or configuration."""
     try:
-        relay()
+        relay(prog_name="relay")
     except RelayError as error:
         click.echo(error, err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -76,9 +76,11 @@ class LogReader:
         if severity not in _PROBLEMS:
             return [] if logger.startswith(_MACHINERY) else [Shown("log", message, is_routine=True)]
         if "Traceback (most recent call last)" in message:
-            if message in self._tracebacks:
+            # The last line is the error's own text, which may name the order: the same fault has the same frames.
+            frames = message.rstrip().rpartition("\n")[0]
+            if frames in self._tracebacks:
                 return []
-            self._tracebacks.add(message)
+            self._tracebacks.add(frames)
         return [Shown(severity.lower(), message)]
 
     def _delivery(self, entry: Entry) -> Shown:
