@@ -17,6 +17,7 @@ COPY --from=build /app/venv /app/venv
 COPY gunicorn.conf.py main.py ./
 COPY relay relay
 COPY handlers handlers
+RUN printf '#!/bin/sh\nPYTHONPATH=/app exec /app/venv/bin/python -m relay "$@"\n' > venv/bin/relay && chmod 755 venv/bin/relay
 RUN python3 -m compileall -q main.py relay handlers
 USER 65532:65532
 # Exec form: gunicorn is PID 1 and gets Cloud Run's SIGTERM.

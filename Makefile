@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: $(VENV)/installed ## Run emulator, receiver, worker and a OneStock simulator; Ctrl-C stops all (ARGS="--help")
-	@exec $(BIN)/python -m relay run $(ARGS)
+run: $(BIN)/relay ## Run emulator, receiver, worker and a OneStock simulator; Ctrl-C stops all (ARGS="--help", NAME=value)
+	@exec $(BIN)/relay run $(ARGS)
 
-test: $(VENV)/installed-dev ## Run all tests on the real emulators
+test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
@@ -45,7 +45,12 @@ $(VENV)/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-firestore.txt deploy/requirements.txt requirements-dev.txt
+# What an installation in place writes: a path, and a command. pip would need a build tool for it that has no hash here.
+$(BIN)/relay: $(VENV)/installed
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/onestock-relay.pth"
+	@printf '#!/bin/sh\nexec "%s/python" -P -m relay "$$@"\n' "$(abspath $(BIN))" > $@ && chmod +x $@
+
+$(VENV)/installed-dev: $(BIN)/relay requirements-firestore.txt deploy/requirements.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-firestore.txt -r deploy/requirements.txt -r requirements-dev.txt && touch $@
 
 bench/.venv/installed: bench/requirements.txt

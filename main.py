@@ -51,15 +51,13 @@ def receiver() -> "Flask":
 @_stopping_on_misconfiguration
 def worker() -> "Flask":
     """Make the WSGI app that Pub/Sub pushes to."""
-    from importlib import import_module
-
     from relay import logs
     from relay.destinations import HandOver
     from relay.onestock import OneStock
     from relay.onestock.watchdog import Watchdog
     from relay.pubsub import publisher
     from relay.pubsub.quarantine import Quarantine
-    from relay.registry import Registry
+    from relay.registry import Registry, imported, services_of
     from relay.settings.worker import WorkerSettings
     from relay.stores.chosen import sightings_of, store_of
     from relay.worker.app import create_app
@@ -68,7 +66,7 @@ def worker() -> "Flask":
 
     settings = WorkerSettings.from_environ(os.environ)
     logs.configure(project=settings.project, service="worker")
-    handlers = import_module(settings.handlers_package)
+    handlers = imported(settings.handlers_package)
     store = store_of(settings)
     onestock = OneStock.connected(settings.onestock) if settings.onestock else None
     hand_over = HandOver.connected(
@@ -76,9 +74,10 @@ def worker() -> "Flask":
     )
     registry = Registry.collect(
         handlers,
-        services=[*([onestock] if onestock else []), hand_over, *handlers.services()],
+        services=[*([onestock] if onestock else []), hand_over, *services_of(handlers)],
         not_configured={OneStock: "set ONESTOCK_API_URL, ONESTOCK_SITE_ID, ONESTOCK_USER_ID and ONESTOCK_PASSWORD"},
     )
+    registry.announce()
     dead_letters = publisher.connected(settings.dead_letter_topic_path, settings)
     dispatcher = Dispatcher(
         registry,

@@ -3,6 +3,7 @@
 The models require only what "Webhook configuration" (OneStock) makes certain, and keep every unknown field.
 """
 
+import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -189,6 +190,21 @@ class StockImportErrorOccurred(Event):
     """A stock import failed. No field is certain."""
 
     event_types = frozenset({"stock_import_error_occurred"})
+
+
+KNOWN_EVENT_TYPES = frozenset(
+    event_type
+    for model in (OrderStateChanged, LineItemGroupStateChanged, ParcelStateChanged, StockImportErrorOccurred)
+    for event_type in model.event_types
+)
+"""What OneStock's documentation names. OneStock adds event types, and customers name their own."""
+
+
+def nearest_event_type(event_type: str) -> str | None:
+    """Return the known event type that `event_type` resembles without being one; None if it resembles none."""
+    if event_type in KNOWN_EVENT_TYPES:
+        return None
+    return next(iter(difflib.get_close_matches(event_type, sorted(KNOWN_EVENT_TYPES), n=1, cutoff=0.75)), None)
 
 
 def read_content(body: bytes) -> dict[str, Any]:

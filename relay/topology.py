@@ -52,6 +52,8 @@ class Topology:
     min_backoff_seconds: int = _PUSH["min_backoff_seconds"]
     max_backoff_seconds: int = _PUSH["max_backoff_seconds"]
     max_delivery_attempts: int = _PUSH["max_delivery_attempts"]
+    has_dead_letter_policy: bool = True
+    """False where somebody else counts the attempts and forwards to the dead-letter topic (relay.local.pushes)."""
 
     @property
     def topic_path(self) -> str:

@@ -1,15 +1,18 @@
 """What can never run is refused at start, with file, line and what to do."""
 
+import importlib
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from relay import Event, OrderStateChanged, on
 from relay.errors import HandlerError
-from relay.registry import Registry
+from relay.registry import Registry, services_of
 
 if TYPE_CHECKING:
     from relay.stores.memory import MemoryStore
@@ -59,7 +62,7 @@ def of_anything(event: Event) -> None: ...
 def test_what_can_never_run_is_refused(function: Callable[..., Any], event_types: list[str], message: str) -> None:
     on(*event_types)(function)
 
-    with pytest.raises(HandlerError, match=rf"unit/test_registry\.py:\d+ {function.__name__}: .*{message}"):
+    with pytest.raises(HandlerError, match=rf"tests/test_registry\.py:\d+ {function.__name__}: .*{message}"):
         Registry.of(function)
 
 
@@ -94,29 +97,82 @@ def test_a_catch_all_runs_beside_the_named_ones() -> None:
     assert len(registry.for_event_type("never_seen")) == 1
 
 
-def test_the_modules_of_a_package_are_discovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "discovered"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "orders.py").write_text("from relay import *\n@on('x')\ndef act(event: Event) -> None: ...\n")
-    (package / "again.py").write_text("from discovered.orders import act\n")
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
+    """Make a package of the modules whose texts are given."""
+    name = f"package_{uuid.uuid4().hex}"
+
+    def make(**modules: str) -> ModuleType:
+        folder = tmp_path / name
+        folder.mkdir()
+        for module, text in {"__init__": "", **modules}.items():
+            (folder / f"{module}.py").write_text(text.replace("PACKAGE", name))
+        return importlib.import_module(name)
+
     monkeypatch.syspath_prepend(str(tmp_path))
-
-    registry = Registry.collect(__import__("discovered"))
-
-    assert [handler.name for handler in registry.handlers] == ["discovered.orders.act"]
-    sys.modules.pop("discovered")
+    yield make
+    for module in [module for module in sys.modules if module.startswith(name)]:
+        del sys.modules[module]
 
 
-def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "broken"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "orders.py").write_text("import nowhere_to_be_found\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+HANDLER = "from relay import *\n\n\n@on('x')\ndef act(event: Event) -> None: ...\n"
 
-    with pytest.raises(HandlerError, match=r"broken\.orders: cannot be imported: ModuleNotFoundError"):
-        Registry.collect(__import__("broken"))
+
+def test_the_modules_of_a_package_are_discovered(package: Callable[..., ModuleType]) -> None:
+    made = package(orders=HANDLER, again="from PACKAGE.orders import act\n")
+
+    registry = Registry.collect(made)
+
+    assert [handler.name for handler in registry.handlers] == [f"{made.__name__}.orders.act"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import nowhere_to_be_found\n", r"orders\.py:1: ModuleNotFoundError: No module named"),
+        ("def act(:\n", r"orders\.py:1: SyntaxError: "),
+        ("import json\n\njson.loads('')\n", r"orders\.py:3: JSONDecodeError: "),
+        (
+            "from relay import on\n\n\n@on\ndef act(event): ...\n",
+            r'orders\.py:4 act: @on stands without parentheses; write @on\("order_state_changed"\) above it',
+        ),
+        (
+            "from relay import on\n\n\n@on(['a', 'b'])\ndef act(event): ...\n",
+            r'orders\.py:4: @on takes event types as texts; write @on\("a", "b"\)',
+        ),
+        (f"{HANDLER}\n\ndef act() -> None: ...\n", r"orders\.py:5 act: never runs, since line 8 defines the same name"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_told_with_file_and_line(
+    package: Callable[..., ModuleType], text: str, told: str
+) -> None:
+    made = package(orders=text)
+
+    with pytest.raises(HandlerError, match=rf"{made.__name__}/{told}"):
+        Registry.collect(made)
+
+
+def test_an_event_type_that_resembles_a_known_one_is_a_doubt_and_no_refusal() -> None:
+    registry = Registry.of(on("order_state_change", "workflow_step_ended")(of_anything))
+
+    assert len(registry.doubts) == 1
+    assert registry.doubts[0].endswith(
+        "of_anything: the event type 'order_state_change' is not known; is 'order_state_changed' meant?"
+    )
+
+
+def test_a_package_needs_no_services(package: Callable[..., ModuleType]) -> None:
+    made = package()
+
+    assert services_of(made) == []
+    assert Registry.collect(made).handlers == ()
+
+
+def test_services_that_cannot_be_made_are_told_with_file_and_line(package: Callable[..., ModuleType]) -> None:
+    made = package(__init__="def services():\n    raise KeyError('SHOP_URL')\n")
+
+    with pytest.raises(HandlerError, match=rf"{made.__name__}/__init__\.py:2: KeyError: 'SHOP_URL'"):
+        services_of(made)
 
 
 def test_a_field_that_would_hide_the_events_own_is_refused() -> None:

@@ -6,6 +6,7 @@ import click
 
 from relay.cli.dead_letters import dead_letters
 from relay.cli.doctor import doctor
+from relay.cli.environment import use_local_run
 from relay.cli.ledger import ledger
 from relay.cli.pause import pause, resume
 from relay.cli.reconcile import reconcile
@@ -14,23 +15,42 @@ from relay.cli.run import run
 from relay.cli.send import send
 from relay.cli.signature import signature
 from relay.cli.trace import trace
+from relay.cli.trigger import rerun, trigger
 from relay.cli.webhooks import webhooks
 from relay.errors import ConfigurationError, RelayError
 
 
-@click.group(epilog="Example: python -m relay run --events 20")
-def relay() -> None:
+@click.group(epilog="\b\nExample:\n  relay run --events 20")
+@click.pass_context
+def relay(context: click.Context) -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
+    if context.invoked_subcommand != run.name and "--help" not in sys.argv:
+        use_local_run()
 
 
-for command in (run, send, signature, dead_letters, replay, reconcile, ledger, trace, doctor, pause, resume, webhooks):
+for command in (
+    run,
+    trigger,
+    rerun,
+    send,
+    signature,
+    dead_letters,
+    replay,
+    reconcile,
+    ledger,
+    trace,
+    doctor,
+    pause,
+    resume,
+    webhooks,
+):
     relay.add_command(command)
 
 
 def main() -> None:
     """Run the command that the arguments name; exit status 1 for a failure, 2 for wrong use or configuration."""
     try:
-        relay()
+        relay(prog_name="relay")
     except RelayError as error:
         click.echo(error, err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -1,26 +1,29 @@
-"""`python -m relay run`: everything on this machine, with a simulated OneStock."""
+"""`relay run`: everything on this machine, with a simulated OneStock."""
 
 import sys
+from pathlib import Path
 
 import click
 
 
-@click.command()
-@click.option("--receiver-port", envvar="RECEIVER_PORT", default=8080, show_default=True)
-@click.option("--worker-port", envvar="WORKER_PORT", default=8081, show_default=True)
-@click.option("--emulator-port", envvar="EMULATOR_PORT", default=8085, show_default=True)
-@click.option("--rate", default=1.0, show_default=True, help="Events a second.")
+@click.command(epilog="\b\nExamples:\n  relay run --rate 0\n  relay run --quiet --events 20")
+@click.option("--receiver-port", envvar="RECEIVER_PORT", show_envvar=True, default=8080, show_default=True)
+@click.option("--worker-port", envvar="WORKER_PORT", show_envvar=True, default=8081, show_default=True)
+@click.option("--emulator-port", envvar="EMULATOR_PORT", show_envvar=True, default=8085, show_default=True)
+@click.option("--rate", default=1.0, show_default=True, help="Events a second; 0 sends nothing by itself.")
 @click.option("--events", default=0, help="Stop once this many are handled; 0 runs until Ctrl-C.")
-def run(*, receiver_port: int, worker_port: int, emulator_port: int, rate: float, events: int) -> None:
+@click.option(
+    "--attempts",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often an event is delivered before it becomes a dead letter.",
+)
+@click.option("--quiet", is_flag=True, help="Show what goes wrong, and not what goes well.")
+def run(*, attempts: int, rate: float, quiet: bool, **more: int) -> None:
     """Run emulator, receiver, worker and a OneStock that sends signed events; show each one's way."""
     # Imported here, so that --help does not wait for Google's client.
-    from relay.local.runner import LocalRun
+    from relay.local.runner import LocalRun, Wishes
 
-    local = LocalRun(
-        receiver_port=receiver_port,
-        worker_port=worker_port,
-        emulator_port=emulator_port,
-        events_per_second=rate,
-        events=events,
-    )
-    sys.exit(local.run())
+    wishes = Wishes(events_per_second=rate, delivery_attempts=attempts, is_quiet=quiet, **more)
+    sys.exit(LocalRun(wishes, folder=Path.cwd()).run())

@@ -52,14 +52,23 @@ def with_default_signals(command: Sequence[str]) -> list[str]:
 class Child:
     """A process in a group of its own, so that Ctrl-C reaches only us and we decide in which order things end."""
 
-    def __init__(self, name: str, command: Sequence[str], *, environ: Mapping[str, str], output: Path) -> None:
-        """Start `command`; what it prints goes to the file `output`."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        output: Path,
+        folder: Path | None = None,
+    ) -> None:
+        """Start `command` in `folder`, or here; what it prints is added to the file `output`."""
         self.name = name
         self.output = output
-        with output.open("wb") as sink:
+        with output.open("ab") as sink:
             self._process = subprocess.Popen(
                 with_default_signals(command),
                 env=dict(environ),
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

@@ -46,6 +46,12 @@ def create(topology: Topology) -> None:
 
 
 def _push_subscription(topology: Topology) -> Subscription:
+    policy = None
+    if topology.has_dead_letter_policy:
+        policy = DeadLetterPolicy(
+            dead_letter_topic=topology.dead_letter_topic_path,
+            max_delivery_attempts=topology.max_delivery_attempts,
+        )
     return Subscription(
         name=topology.subscription_path,
         topic=topology.topic_path,
@@ -58,10 +64,7 @@ def _push_subscription(topology: Topology) -> Subscription:
             minimum_backoff=Duration(seconds=topology.min_backoff_seconds),
             maximum_backoff=Duration(seconds=topology.max_backoff_seconds),
         ),
-        dead_letter_policy=DeadLetterPolicy(
-            dead_letter_topic=topology.dead_letter_topic_path,
-            max_delivery_attempts=topology.max_delivery_attempts,
-        ),
+        dead_letter_policy=policy,
     )
 
 

@@ -32,6 +32,7 @@ def settings(pubsub: PubSub) -> dict[str, str]:
         "PUBSUB_EMULATOR_HOST": pubsub.emulator.host,
         "ONESTOCK_HASH_KEYS": HASH_KEY.decode(),
         "PUSH_AUTH": "off",
+        "HANDLERS_PACKAGE": "tests.support.following",
     }
 
 

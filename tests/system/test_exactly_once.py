@@ -12,6 +12,8 @@ ORDERS = 1_000
 EVENTS_OF_AN_ORDER = 10
 SENDERS = 8
 
+HANDLERS = "tests.support.following"
+
 
 @pytest.mark.timeout(400)
 def test_ten_thousand_events_once_each_and_in_order(onestock: OneStock, worker: Service) -> None:
@@ -28,12 +30,14 @@ def test_ten_thousand_events_once_each_and_in_order(onestock: OneStock, worker: 
     order_of: dict[str, list[str]] = defaultdict(list)
     for entry in worker.lines():
         labels = entry["logging.googleapis.com/labels"]
-        if labels["python_logger"].startswith("handlers."):
+        if labels["python_logger"].startswith(HANDLERS):
             runs[labels["python_logger"], labels["event_id"]] += 1
-        if labels["python_logger"] == "handlers.orders":
+        if labels["python_logger"] == f"{HANDLERS}.orders":
             order_of[labels["order_id"]].append(labels["event_id"])
     event_ids = [event_id for order in sent for event_id in order]
-    expected = {(name, event_id) for name in ("handlers.orders", "handlers.every_event") for event_id in event_ids}
+    expected = {
+        (name, event_id) for name in (f"{HANDLERS}.orders", f"{HANDLERS}.every_event") for event_id in event_ids
+    }
     assert set(runs) == expected
     assert set(runs.values()) == {1}
     assert [order_of[f"ORD-{number}"] for number in range(ORDERS)] == sent

@@ -1,69 +1,225 @@
-"""`make run` shows each event's way, tells of a taken port in one line, and leaves nothing running."""
+"""`make run` for a developer: nothing ends it, a saved handler is loaded, and nothing that happens is invisible."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.pubsub_v1 import SubscriberClient
 
+from relay.local.environment import LOCAL_ENV, LOGS, read
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import ROOT
 from tests.support.waiting import wait_until
 
-NAMES = ("RECEIVER_PORT", "WORKER_PORT", "EMULATOR_PORT")
+PORTS = ("RECEIVER_PORT", "WORKER_PORT", "EMULATOR_PORT")
+RAISING = """
+from relay import OrderStateChanged, ParcelStateChanged, on
+
+@on("parcel_state_changed")
+def bill(event: ParcelStateChanged) -> None:
+    raise ValueError("invented: always")
+
+@on("order_state_changed")
+def follow(event: OrderStateChanged) -> None:
+    print("printed:", event.order_id)
+"""
+ASKING = """
+import logging
+import os
+
+from relay import OrderStateChanged, on
+from relay.onestock import OneStock
+
+@on("order_state_changed")
+def ask(event: OrderStateChanged, onestock: OneStock) -> None:
+    order = onestock.get_order(event.order_id)
+    logging.getLogger("shop").info("%s is %s; %s %s", order.id, order.state, os.environ["FIRST"], os.environ["SECOND"])
+"""
+
+
+@dataclass
+class Checkout:
+    """A developer's folder with handlers of its own."""
+
+    folder: Path
+    environ: dict[str, str]
+    running: list[Child] = field(default_factory=list)
+
+    def save(self, text: str) -> None:
+        (self.folder / "code_of_the_shop" / "orders.py").write_text(text)
+
+    def start(self, *options: str) -> Child:
+        command = [sys.executable, "-m", "relay", "run", *options]
+        self.running.append(
+            Child("make run", command, environ=self.environ, output=self.folder / "run.log", folder=self.folder)
+        )
+        return self.running[-1]
+
+    @property
+    def shown(self) -> str:
+        return (self.folder / "run.log").read_text()
+
+    def wait_for(self, text: str, *, within: float = 40) -> None:
+        wait_until(lambda: text in self.shown, within=within)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        letters: list[dict[str, Any]] = json.loads(self.run("dead-letters", "list", "--json").stdout)
+        return letters
 
 
 @pytest.fixture
-def environ() -> dict[str, str]:
-    # An emulator of its own: this one has to end with the run.
-    inherited = {name: value for name, value in os.environ.items() if name != "PUBSUB_EMULATOR_HOST"}
-    return {**inherited, **{name: str(free_port()) for name in NAMES}}
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    (tmp_path / "code_of_the_shop").mkdir()
+    (tmp_path / "code_of_the_shop" / "__init__.py").touch()
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    ports = {name: str(free_port()) for name in PORTS}
+    made = Checkout(tmp_path, {**kept, **ports, "PYTHONPATH": str(ROOT), "HANDLERS_PACKAGE": "code_of_the_shop"})
+    yield made
+    for child in made.running:
+        child.stop()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_run_shows_each_way_and_leaves_nothing_running(
-    environ: dict[str, str], tmp_path: Path, stop: signal.Signals
+@pytest.mark.parametrize(("stop", "columns"), [(signal.SIGINT, 80), (signal.SIGTERM, 120)])
+def test_the_run_shows_each_way_in_lines_that_fit_and_leaves_nothing_running(
+    checkout: Checkout, stop: signal.Signals, columns: int
 ) -> None:
-    command = [sys.executable, "-m", "relay", "run", "--rate", "20"]
-    environ["PYTHONPATH"] = str(ROOT)
-    with Child("make run", command, environ=environ, output=tmp_path / "run.log") as run:
-        wait_until(lambda: "dead letter " in run.output.read_text(), within=60)
-        os.kill(run.pid, stop)
-        status = run.wait(30)
+    checkout.environ |= {"COLUMNS": str(columns), "HANDLERS_PACKAGE": "tests.support.following"}
+    run = checkout.start("--rate", "20")
+    checkout.wait_for("dead letter ")
+    checkout.wait_for("duplicate ")
+    os.kill(run.pid, stop)
 
-    shown = run.output.read_text()
-    assert status == 0
-    assert all(
-        f"  {step}" in shown
-        for step in ("sent ", "acknowledged ", "handled ", "duplicate ", "dead letter ", "refund ", "shipment ")
+    assert run.wait(30) == 0
+    steps = ("acknowledged ", "handled ", "duplicate ", "dead letter ", "refund ", "shipment ", "loaded ", "stopped ")
+    assert [step for step in steps if f"  {step}" not in checkout.shown] == []
+    assert max(len(line) for line in checkout.shown.splitlines()) <= columns
+    assert [name for name in PORTS if is_taken(int(checkout.environ[name]))] == []
+    assert not (checkout.folder / LOCAL_ENV).exists()
+    assert (checkout.folder / LOGS / "worker.log").exists()
+
+
+def test_a_handler_that_always_raises_stops_nothing_and_its_events_are_redriven_once_it_is_mended(
+    checkout: Checkout,
+) -> None:
+    checkout.save(RAISING)
+    checkout.start("--rate", "0", "--attempts", "2")
+    checkout.wait_for("loaded ")
+    checkout.run("trigger", "parcel-lost")
+    wait_until(lambda: checkout.shown.count("used up 2 delivery attempts") == 2, within=40)
+    letters = checkout.dead_letters()
+    checkout.run("trigger", "order-fulfilled")
+    checkout.wait_for("print        printed: ORD-5002")
+
+    checkout.save(RAISING.replace('raise ValueError("invented: always")', "print('mended')"))
+    checkout.wait_for("reloaded ")
+    redriven = checkout.run("dead-letters", "redrive", "--yes")
+
+    assert [letter["reason"] for letter in letters] == ["Pub/Sub gave up after 2 delivery attempts"] * 2
+    assert (redriven.returncode, "Against the local run" in redriven.stderr) == (0, True)
+    checkout.wait_for("print        mended")
+    assert checkout.shown.count("Traceback") == 1
+    assert "attempt 1 of 2: bill failed (ValueError: invented: always)" in checkout.shown
+
+
+def test_a_handler_that_cannot_be_loaded_is_told_with_file_and_line_and_the_one_before_goes_on(
+    checkout: Checkout,
+) -> None:
+    checkout.save("import nowhere_to_be_found\n")
+    run = checkout.start("--rate", "10")
+    checkout.wait_for(
+        "broken       code_of_the_shop/orders.py:1: ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     )
-    assert "verified and taken it, again" not in shown
-    assert [name for name in NAMES if is_taken(int(environ[name]))] == []
+    checkout.wait_for("acknowledged ")
+
+    checkout.save(RAISING)
+    checkout.wait_for("handled ")
+    checkout.save("from relay import on\n\n\n@on\ndef follow(event): ...\n")
+    checkout.wait_for("code_of_the_shop/orders.py:4 follow: @on stands without parentheses")
+    shown_before = len(checkout.shown)
+
+    wait_until(lambda: "handled " in checkout.shown[shown_before:], within=20)
+    assert run.exit_status is None
 
 
-def run_in_vain(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "relay", "run"]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+def test_what_is_triggered_exists_at_onestock_and_the_developers_variables_reach_the_handler(
+    checkout: Checkout,
+) -> None:
+    checkout.save(ASKING)
+    (checkout.folder / ".env").write_text("# invented\nFIRST='from .env'\n")
+    checkout.environ["SECOND"] = "from the shell"
+    checkout.start("--rate", "0")
+    checkout.wait_for("loaded ")
+    assert "acknowledged" not in checkout.shown
+
+    triggered = checkout.run("trigger", "order-fulfilled")
+    checkout.wait_for("log          ORD-5001 is fulfilled; from .env from the shell")
+    event_id = checkout.shown.partition("order_state_changed ORD-5001 ")[2][:12]
+    again = checkout.run("rerun", event_id)
+
+    assert triggered.stdout.splitlines()[0] == "order ORD-5001 is placed"
+    assert again.returncode == 0, again.stderr
+    wait_until(lambda: checkout.shown.count(f"ORD-5001 {event_id} ") == 3, within=20)
+    assert read(checkout.folder / LOCAL_ENV)["RECEIVER_URL"].endswith(checkout.environ["RECEIVER_PORT"])
 
 
-def test_a_taken_port_is_told_in_one_line(environ: dict[str, str]) -> None:
+def test_a_package_without_a_handler_runs_and_says_what_to_write(checkout: Checkout) -> None:
+    checkout.start("--rate", "0", "--quiet")
+    checkout.wait_for("loaded       no handler")
+    checkout.run("trigger", "unknown-event-type")
+    checkout.run("trigger", "bad-signature")
+
+    checkout.wait_for('@on("customer_workflow_ended")')
+    checkout.wait_for("refused      order_state_changed: 401")
+    assert "acknowledged" not in checkout.shown
+
+
+def test_pushes_that_stop_are_told_within_seconds(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout.start("--rate", "2")
+    checkout.wait_for("acknowledged ")
+    local = read(checkout.folder / LOCAL_ENV)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", local["PUBSUB_EMULATOR_HOST"])
+
+    push = f"projects/{local['GOOGLE_CLOUD_PROJECT']}/subscriptions/{local['PUBSUB_SUBSCRIPTION']}"
+    SubscriberClient().delete_subscription(request={"subscription": push})
+
+    checkout.wait_for("no pushes ", within=25)
+
+
+def test_a_taken_port_is_told_in_one_line(checkout: Checkout) -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", int(environ["WORKER_PORT"])))
+        other.bind(("127.0.0.1", int(checkout.environ["WORKER_PORT"])))
         other.listen()
-        ended = run_in_vain(environ)
+        ended = checkout.run("run")
 
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [ended.stderr.strip()]
-    assert f"WORKER_PORT={environ['WORKER_PORT']}" in ended.stderr
+    assert f"WORKER_PORT={checkout.environ['WORKER_PORT']}" in ended.stderr
 
 
-def test_a_missing_emulator_is_told_in_one_line(environ: dict[str, str], tmp_path: Path) -> None:
-    environ["PATH"] = str(tmp_path)
+def test_a_missing_emulator_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.environ["PATH"] = str(tmp_path)
 
-    ended = run_in_vain(environ)
+    ended = checkout.run("run")
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("No Pub/Sub emulator found")

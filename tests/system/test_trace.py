@@ -42,7 +42,7 @@ def test_the_services_own_lines_tell_an_events_whole_way(onestock: OneStock, wor
     of_order = tool.json("trace", "--order", "T-1", "--lines", "-", stdin=Path(files[1].partition("=")[2]).read_text())
 
     assert [line.split()[2] for line in text.splitlines()[1:-2]] == ["received", "log", "log", "delivered"]
-    assert "handlers.orders.follow_order handled" in text
+    assert "tests.support.following.orders.follow_order handled" in text
     assert "now: handled" in text
     assert [(history["event_id"], history["whereabouts"]) for history in of_order] == [(event_id, "handled")]
 

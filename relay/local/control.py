@@ -1,0 +1,95 @@
+"""What `relay trigger` and `relay rerun` ask of the run that goes on: HTTP on loopback, JSON both ways."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from relay.errors import ConfigurationError, PublishError, RelayError
+from relay.local.pushes import PushGate
+from relay.local.scenarios import SCENARIOS, Stage
+from relay.pubsub.publisher import Publisher
+
+PUBLISH_BUDGET_SECONDS = 10
+
+
+class Control:
+    """Does what commands ask of the local run."""
+
+    def __init__(self, stage: Stage, gate: PushGate, events: Publisher) -> None:
+        self._stage = stage
+        self._gate = gate
+        self._events = events
+
+    def trigger(self, scenario: str) -> list[str]:
+        """Play a scenario, and return what happened. Raises ConfigurationError for an unknown one."""
+        play = SCENARIOS.get(scenario)
+        if play is None:
+            raise ConfigurationError(f"There is no scenario {scenario!r}")
+        return list(play(self._stage))
+
+    def rerun(self, event_id: str) -> str:
+        """Publish an event that was delivered once more, for all its handlers, and return its whole id.
+
+        Raises ConfigurationError if none of the latest events has an id that begins so, PublishError.
+        """
+        pushed = self._gate.pushed(event_id)
+        if pushed is None:
+            raise ConfigurationError(f"None of the latest events of this run has an id that begins with {event_id}")
+        message = pushed.replayed(generation=int(datetime.now(UTC).timestamp()))
+        self._events.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
+        return pushed.delivery.event_id
+
+    @contextmanager
+    def open(self) -> Iterator[str]:
+        """Answer on 127.0.0.1 while the block runs, and give the URL."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def _handler_of(control: Control) -> type[BaseHTTPRequestHandler]:
+    answers: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+        "/trigger": lambda content: {"steps": control.trigger(content["scenario"])},
+        "/rerun": lambda content: {"event_id": control.rerun(content["event_id"])},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            # A page in a browser cannot send this type to another origin without asking first.
+            is_ours = self.headers.get("Content-Type") == "application/json" and self.path in answers
+            if not is_ours:
+                self._reply(HTTPStatus.NOT_FOUND, {"problem": "there is no such call"})
+                return
+            try:
+                self._reply(HTTPStatus.OK, answers[self.path](json.loads(body)))
+            except PublishError as error:
+                self._reply(HTTPStatus.SERVICE_UNAVAILABLE, {"problem": str(error)})
+            except RelayError as error:
+                self._reply(HTTPStatus.BAD_REQUEST, {"problem": str(error)})
+
+        def _reply(self, status: HTTPStatus, content: Any) -> None:
+            text = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    return Handler

@@ -1,0 +1,100 @@
+"""Follows the services' logs while the run goes on: shows what they tell, and says when something no longer works."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from relay.errors import ConfigurationError
+from relay.local.display import Terminal
+from relay.local.log_lines import LogReader, entry_of
+from relay.local.processes import Child
+from relay.local.pushes import PushGate
+from relay.local.scenarios import Stage
+
+LOOK_SECONDS = 0.05
+SILENT_SECONDS = 10
+"""Twice the longest back-off: then a push that is due does not come."""
+_THREAD_ENDED = 'Exception in thread "'
+
+
+class Watch:
+    """Everything that is looked at until the run ends."""
+
+    def __init__(
+        self, terminal: Terminal, reader: LogReader, *, gate: PushGate, stage: Stage, receiver: Child, logs: Path
+    ) -> None:
+        """Take the logs in the folder `logs`: receiver.log, worker.log and emulator.log."""
+        self._terminal = terminal
+        self._reader = reader
+        self._gate = gate
+        self._stage = stage
+        self._receiver = receiver
+        self._logs = logs
+        self._has_told_silence = False
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many deliveries ended how."""
+        return self._reader.outcomes
+
+    def until(self, stopping: threading.Event, *, events: int) -> None:
+        """Follow until `stopping` is set, or `events` deliveries (0: any number) are settled.
+
+        Raises ConfigurationError if the receiver ends.
+        """
+        services = [follow(self._logs / "worker.log"), follow(self._logs / "receiver.log")]
+        emulator = follow(self._logs / "emulator.log")
+        while not stopping.wait(LOOK_SECONDS):
+            self._show(sorted((line for service in services for line in next(service)), key=_time_of))
+            self._look_at_pushes(next(emulator))
+            if events and self._reader.settled >= events:
+                break
+            if self._receiver.exit_status is not None:
+                raise ConfigurationError(
+                    f"The receiver ended unexpectedly; it printed: {' | '.join(_last(self._receiver))}"
+                )
+
+    def _show(self, lines: list[str]) -> None:
+        for text in lines:
+            for shown in self._reader.shown(text):
+                self._terminal.show(shown)
+            message_id = self._reader.published(text)
+            if message_id:
+                self._gate.expect(message_id)
+
+    def _look_at_pushes(self, lines: list[str]) -> None:
+        """Say within seconds that the emulator no longer pushes: it accepts events as if all were well."""
+        ended = next((line for line in lines if _THREAD_ENDED in line), None)
+        if ended is not None:
+            self._tell_silence(f"a thread of the emulator ended ({ended.strip()})")
+        silent_seconds = self._gate.silent_seconds
+        if silent_seconds > SILENT_SECONDS and not self._stage.is_frozen and not self._has_told_silence:
+            self._has_told_silence = True
+            self._tell_silence(f"the emulator has pushed nothing for {silent_seconds:.0f} s although events wait")
+        elif silent_seconds == 0:
+            self._has_told_silence = False
+
+    def _tell_silence(self, what: str) -> None:
+        file = self._logs / "emulator.log"
+        self._terminal.say("no pushes", f"{what}. Stop (Ctrl-C) and start again: make run. The emulator's log: {file}")
+
+
+def follow(file: Path) -> Iterator[list[str]]:
+    """Yield the whole lines that were added to `file` since the last time; none while there is no file."""
+    while not file.exists():
+        yield []
+    with file.open(errors="replace") as source:
+        rest = ""
+        while True:
+            *lines, rest = (rest + source.read()).split("\n")
+            yield lines
+
+
+def _time_of(line: str) -> str:
+    entry = entry_of(line)
+    # A line without a time stays before those that have one: Python's sort keeps the order of equals.
+    return str(entry.get("time", "")) if entry else ""
+
+
+def _last(child: Child) -> list[str]:
+    return child.output.read_text(errors="replace").splitlines()[-5:]

@@ -1,0 +1,128 @@
+"""The worker of the local run: a saved handler gets a new worker process, and the old one serves until that is healthy.
+
+The files are looked at four times a second: no dependency, and it works on every file system, also a mounted one.
+"""
+
+import contextlib
+import importlib.util
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from relay.errors import ConfigurationError
+from relay.local.display import Terminal
+from relay.local.processes import Child, free_port
+from relay.local.pushes import PushGate
+from relay.local.services import start_service
+
+LOOK_SECONDS = 0.25
+_MOST_LINES = 12
+
+Versions = Mapping[Path, tuple[int, int]]
+"""Each file's time of change and size."""
+
+
+def folder_of(package: str) -> Path:
+    """Return the folder of a package of handlers. Raises ConfigurationError if there is none of this name."""
+    found = None
+    with contextlib.suppress(ImportError):
+        found = importlib.util.find_spec(package)
+    places = found.submodule_search_locations if found else None
+    if not places:
+        raise ConfigurationError(
+            f"HANDLERS_PACKAGE: there is no Python package {package!r} here; "
+            f"make {package.replace('.', '/')}/__init__.py, or name another"
+        )
+    return Path(places[0])
+
+
+class ReloadingWorker:
+    """The worker in charge, and the thread that replaces it."""
+
+    def __init__(self, gate: PushGate, terminal: Terminal, *, settings: Mapping[str, str], output: Path) -> None:
+        """Take the worker's `settings`; what all its processes print is added to `output`."""
+        self._gate = gate
+        self._terminal = terminal
+        self._settings = settings
+        self._output = output
+        self._folder = folder_of(settings.get("HANDLERS_PACKAGE", "handlers"))
+        self._child: Child | None = None
+        self._ending: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep a worker while the block runs; it begins once the first is healthy, or is known to be broken."""
+        seen = self._versions()
+        self._replace()
+        watching = threading.Thread(target=self._watch, args=(seen,), name="reload")
+        watching.start()
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            watching.join()
+            self._gate.lead_to(None)
+            if self._child is not None:
+                self._child.stop()
+            for thread in self._ending:
+                thread.join()
+
+    def _watch(self, seen: Versions) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            found = self._versions()
+            if found != seen:
+                changed = [file for file in {*found, *seen} if found.get(file) != seen.get(file)]
+                seen = found
+                self._reload(sorted(changed))
+            elif self._child is not None and self._child.exit_status is not None:
+                self._terminal.say("error", f"the worker ended unexpectedly; its log: {self._output}. It starts again")
+                self._child = None
+                self._replace()
+
+    def _reload(self, changed: list[Path]) -> None:
+        started = time.monotonic()
+        if self._replace():
+            names = ", ".join(str(file.relative_to(self._folder.parent)) for file in changed)
+            self._terminal.say("reloaded", f"{names} in {time.monotonic() - started:.1f} s")
+
+    def _replace(self) -> bool:
+        """Start a worker with the files as they are, and put it in charge; if it is broken, the one before goes on."""
+        # Python compares a compiled file by the second and the size: a quick change of equal length would be missed.
+        for compiled in self._folder.rglob("__pycache__"):
+            shutil.rmtree(compiled, ignore_errors=True)
+        printed_before = self._output.stat().st_size if self._output.exists() else 0
+        port = free_port()
+        try:
+            child = start_service("worker", port=port, settings=self._settings, output=self._output)
+        except ConfigurationError as error:
+            self._tell_broken(printed_before, error)
+            return False
+        self._gate.lead_to(f"http://127.0.0.1:{port}")
+        if self._child is not None:
+            ending = threading.Thread(target=self._child.stop, name="end of a worker")
+            ending.start()
+            self._ending = [thread for thread in self._ending if thread.is_alive()] + [ending]
+        self._child = child
+        return True
+
+    def _tell_broken(self, printed_before: int, error: ConfigurationError) -> None:
+        with self._output.open("rb") as output:
+            output.seek(printed_before)
+            printed = output.read().decode(errors="replace").splitlines()
+        # The services' own lines are JSON, gunicorn's begin with the date in brackets: what is left is the reason.
+        reasons = [line for line in printed if line.strip() and not line.startswith(("{", "[20"))]
+        meanwhile = "events wait" if self._child is None else "the handlers loaded before go on"
+        reason = "\n".join(reasons[-_MOST_LINES:]) or str(error)
+        self._terminal.say("broken", f"{reason}\nSave the file once it is mended; {meanwhile} meanwhile.")
+
+    def _versions(self) -> Versions:
+        versions = {}
+        for file in self._folder.rglob("*.py"):
+            with contextlib.suppress(FileNotFoundError):
+                found = file.stat()
+                versions[file] = (found.st_mtime_ns, found.st_size)
+        return versions
