@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,6 +34,9 @@ MAX_SHORT_TEXT = 30_000
 MAX_SHORT_FIELD = 2_000
 MAX_SHORT_FIELDS = 20_000
 MAX_DEPTH = 8
+# Of what a traceback may quote: a shorter value is nobody's, and more values would take too long to look for.
+MIN_MASKED_LENGTH = 4
+MAX_MASKED_VALUES = 2_000
 MAX_LABEL = 1_100  # Characters: enough for the longest ordering key.
 
 LABELS = "logging.googleapis.com/labels"
@@ -52,8 +55,11 @@ class LogContext:
 
     trace: Trace
     labels: Mapping[str, str]
+    mask: Callable[[str], str] = str
+    """Applied to every traceback, and to the reasons in canonical lines: they may quote the event's body."""
 
 
+_formatter = logging.Formatter()
 _context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
 
 
@@ -144,6 +150,37 @@ def _masked(value: Any, *, name: str) -> Any:
     return value if name in _OPEN_FIELDS or name.endswith("_id") else _MASK
 
 
+def masking(body: bytes, mode: LogContent) -> Callable[[str], str]:
+    """Return what masks in a text each value that it quotes from `body` and that `mode` keeps out of the log."""
+    if mode is LogContent.FULL:
+        return str
+
+    def mask(text: str) -> str:
+        try:
+            values = set(_hidden_values(from_json(body), name=""))
+        except ValueError:
+            return text  # What is no JSON never reaches a handler.
+        if len(values) > MAX_MASKED_VALUES:
+            return f"{_MASK} (LOG_CONTENT={mode})"
+        for value in sorted(values, key=len, reverse=True):
+            text = text.replace(value, _MASK)
+        return text
+
+    return mask
+
+
+def _hidden_values(value: Any, *, name: str) -> Iterator[str]:
+    """Yield the texts and numbers that a redacted log masks, but for those so short that they are no one's."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _hidden_values(item, name=key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _hidden_values(item, name=name)
+    elif _masked(value, name=name) is _MASK and len(str(value)) >= MIN_MASKED_LENGTH:
+        yield str(value)
+
+
 class _AnyValueEncoder(json.JSONEncoder):
     """Writes any value: the text of one that JSON has no form for. The library's default loses the whole line."""
 
@@ -171,6 +208,7 @@ class CloudHandler(StructuredLogHandler):
     """Google's handler for Cloud Logging, with what the relay needs and it lacks.
 
     - The labels and the trace of the event at work, instead of those of the HTTP request.
+    - In a traceback, the values of the event's body masked as LOG_CONTENT asks.
     - The time of the line: Cloud Run adds it when it reads the line, but a line in a file would have none.
     - Any value in a line's fields, and half a surrogate pair, which a JSON body may hold as an escape.
     - A bound on the size of a line, since Cloud Logging refuses a larger one.
@@ -192,6 +230,8 @@ class CloudHandler(StructuredLogHandler):
             record.trace = f"projects/{self.project_id}/traces/{context.trace.trace_id}"
             record.span_id = context.trace.span_id
             record.trace_sampled = context.trace.sampled
+            if record.exc_info:
+                record.exc_text = context.mask(_formatter.formatException(record.exc_info))
         return super().filter(record)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -211,7 +251,7 @@ class CloudHandler(StructuredLogHandler):
 def _shortened(record: logging.LogRecord) -> logging.LogRecord:
     """Return the record with a text that fits into a line, and as many of its short fields as fit beside it."""
     shortened: Any = copy.copy(record)
-    shortened.msg, shortened.args = f"{logging.Formatter().format(record)[:MAX_SHORT_TEXT]} [cut]", ()
+    shortened.msg, shortened.args = f"{_formatter.format(record)[:MAX_SHORT_TEXT]} [cut]", ()
     shortened.exc_info = shortened.exc_text = shortened.stack_info = None
     shortened.json_fields = _fitting(getattr(record, "json_fields", {}))
     return shortened  # type: ignore[no-any-return] # LogRecord declares no json_fields

@@ -260,3 +260,40 @@ def test_the_content_of_a_large_body_fits_into_its_line(lines: Lines, body: byte
 
     assert {name: lines.last()[name] for name in fields} == fields
     assert len(lines.stream.getvalue().encode()) < CLOUD_LOGGING_LIMIT
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def mask(text: str, body: Any, mode: LogContent = LogContent.REDACTED) -> str:
+    return logs.masking(json.dumps(body).encode(), mode)(text)
+
+
+def test_what_a_traceback_quotes_of_the_body_is_masked_but_for_ids_and_states(lines: Lines) -> None:
+    context = logs.LogContext(
+        trace=TRACE, labels=LABELS, mask=logs.masking(json.dumps(PERSON).encode(), LogContent.OFF)
+    )
+
+    with logs.logging_as(context):
+        try:
+            fail("ORD-1 of Ada Invented <ada@example.com> is placed")
+        except ValueError:
+            shop.exception("cannot read")
+
+    assert lines.last()["message"].startswith("cannot read\nTraceback")
+    assert lines.last()["message"].endswith("ValueError: ORD-1 of *** <***> is placed")
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "masked"),
+    [
+        ({"phone": 33612345678}, "no call to 33612345678", "no call to ***"),
+        ({"a": "Ada", "b": "Ada Invented"}, "Ada Invented", "***"),
+        ({"note": "x"}, "exit", "exit"),
+        ([f"value {number}" for number in range(3_000)], "anything", "*** (LOG_CONTENT=redacted)"),
+    ],
+)
+def test_values_are_masked_wherever_they_are_quoted(body: Any, text: str, masked: str) -> None:
+    assert mask(text, body) == masked
+    assert mask(text, body, LogContent.FULL) == text

@@ -57,6 +57,7 @@ def started(command: list[str], image: Path, settings: dict[str, str], output: P
         **CLOUD_RUN,
         **settings,
     }
+    environ.pop("HANDLERS_PACKAGE", None)  # The image holds the handlers that ship, and no tests.
     words = ["env", f"--chdir={image}", *command]
     return Service(Child(command[-1], words, environ=environ, output=output), port)
 
@@ -75,8 +76,8 @@ def first_answer(service: Service) -> requests.Response:
 @pytest.fixture
 def container(command: list[str], image: Path, settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
     service = started(command, image, settings, tmp_path / "container.log")
-    yield service
-    service.child.stop()
+    with service.child:
+        yield service
 
 
 def cpu_seconds_of_ended_children() -> float:
@@ -103,8 +104,8 @@ def test_a_service_starts_within_three_seconds(
     before = cpu_seconds_of_ended_children()
 
     running = started(["gunicorn", f"main:{service}()"], image, settings, tmp_path / "service.log")
-    status = first_answer(running).status_code
-    running.child.stop()
+    with running.child:
+        status = first_answer(running).status_code
 
     assert status == 200
     assert cpu_seconds_of_ended_children() - before < START_SECONDS
