@@ -12,7 +12,8 @@ from relay.local.services import start_service
 from relay.local.simulator import Schedule, Simulator, Status
 from tests.support.choosy import REFUSED
 from tests.support.cloud_logging import CloudLogging
-from tests.system.conftest import HASH_KEY, Service, Tool, wait_until
+from tests.support.parts import HASH_KEY, Service, Tool
+from tests.support.waiting import wait_until
 
 ORDERS = [f"ORD-{number}" for number in range(400)]
 REJECTED, WAITED, LOST = ORDERS[:20], ORDERS[:70], ORDERS[70:100]
