@@ -24,7 +24,7 @@ class Product:
 
     name: str
     command: str
-    """gcloud's word for it."""
+    """Its name among `gcloud beta emulators`."""
     variable: str
     """The environment variable by which Google's client finds the emulator."""
     program: str
@@ -48,7 +48,7 @@ FIRESTORE = Product(
 
 
 class Emulator:
-    """An emulator at `host` (host:port). One that was started here is stopped here; another is only used."""
+    """An emulator at `host` (host:port). `stop` ends one that `start` has started, and leaves another alone."""
 
     def __init__(self, product: Product, host: str, child: Child | None) -> None:
         self.host = host
@@ -76,7 +76,7 @@ class Emulator:
         return cls(product, host, child)
 
     def freeze(self) -> None:
-        """Stop the emulator's clock, as if the network to Google were gone; return once it answers no more."""
+        """Suspend the emulator, as if the network to Google were gone; return once it does not answer."""
         self._own.signal(signal.SIGSTOP)
         while _answers(self.host, timeout_seconds=0.2):
             continue

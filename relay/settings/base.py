@@ -14,7 +14,7 @@ _RESOURCE_NAME = re.compile(r"[A-Za-z][\w.~+%-]{2,254}", re.ASCII)
 
 
 class LogContent(StrEnum):
-    """How much of a webhook's body the receiver's log line holds."""
+    """How much of a webhook's body the log holds."""
 
     FULL = "full"
     REDACTED = "redacted"

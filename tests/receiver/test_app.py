@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, NoMoreData
 from werkzeug.test import TestResponse
 
 from relay.errors import MessageTooLarge, PublishError
@@ -28,15 +29,16 @@ SETTINGS = {
 
 
 class BreakingOff:
-    """A body whose sender hangs up after a few bytes, as gunicorn tells it."""
+    """A body that ends after a few bytes with an error of gunicorn's."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
         self.pieces = [b'{"order_id"']
+        self.error = error
 
-    def read(self, size: int) -> bytes:
+    def read(self, _: int) -> bytes:
         if self.pieces:
             return self.pieces.pop()
-        raise OSError(f"connection lost before {size} bytes")
+        raise self.error
 
 
 class MustNotBeRead:
@@ -152,11 +154,12 @@ def test_a_body_that_is_too_large_is_not_read(app: Flask) -> None:
     assert (answer.status_code, answer.get_json()) == (413, {"error": "body too large"})
 
 
+@pytest.mark.parametrize("error", [NoMoreData(), ChunkMissingTerminator(b"xx"), InvalidChunkSize(b"x")], ids=repr)
 @pytest.mark.parametrize("length", [100, None])
 def test_a_body_that_breaks_off_is_never_published(
-    app: Flask, topic: Topic, lines: pytest.LogCaptureFixture, length: int | None
+    app: Flask, topic: Topic, lines: pytest.LogCaptureFixture, length: int | None, error: Exception
 ) -> None:
-    answer = post_stream(app, BreakingOff(), length)
+    answer = post_stream(app, BreakingOff(error), length)
 
     assert (answer.status_code, topic.messages) == (400, [])
     assert fields_of(lines)["outcome"] == "broken_off"

@@ -1,4 +1,4 @@
-"""HTTP requests as bytes, so that nothing on our side mends what a test wants to send."""
+"""HTTP requests as bytes: a client library would correct what a test sends wrong on purpose."""
 
 import socket
 from collections.abc import Iterator, Mapping
