@@ -9,7 +9,7 @@ import pytest
 
 from relay.investigation.entries import read_entries
 from relay.investigation.history import MAX_DELIVERY_ATTEMPTS, Whereabouts, histories
-from relay.pubsub.topology import Topology
+from relay.topology import Topology
 
 EVENT = "ab" * 32
 REJECTED = {"name": "refund", "outcome": "duplicate", "reason": "already rejected as event cd"}
