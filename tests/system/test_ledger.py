@@ -123,6 +123,27 @@ def named(items: list[dict[str, Any]]) -> Named:
     return {(item["order_id"], item["new_state"]) for item in items}
 
 
+def test_a_rejected_change_is_a_dead_letter_also_after_a_reconcile(
+    shop: Simulator, receiver: Service, worker: Service, tool: Tool
+) -> None:
+    for order_id in ORDERS[1:]:
+        del shop.site.orders[order_id]
+    day = Day(shop, receiver)
+    parcels = f"http://127.0.0.1:{receiver.port}/webhooks/onestock/parcel_state_changed"
+    shop.site.create_webhook("parcel_state_changed", parcels, keys=[HASH_KEY])
+    shop.site.emit("parcel_state_changed", {"parcel_id": "P-1"})
+    day.move(ORDERS[:1], REFUSED)
+    wait_until(lambda: len(worker.canonical("delivery")) == 2, within=20)
+
+    tool.json("reconcile", "--since=1h", "--yes")
+    wait_until(lambda: len(worker.canonical("delivery")) == 3, within=20)
+
+    found = drawn_up(tool, [receiver.child.output, worker.child.output], None)
+    assert (found["changes"]["dead_letter"], found["changes"]["known"]) == (1, 1)
+    assert (found["other_events"]["unhandled"], found["other_events"]["known"]) == (1, 1)
+    assert found["status"] == 0
+
+
 LINE = """{"time": "2026-01-31T12:00:01Z", "line": "webhook", "outcome": "OUTCOME", "content": {"order_id": "L-1", \
 "date": 1769860800, "new_state": "packed"}, "logging.googleapis.com/labels": {"event_id": "EVENT", \
 "event_type": "order_state_changed", "order_id": "L-1"}}
