@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STILL_ON_THE_WAY = timedelta(hours=1)  # OneStock repeats a message for half an hour.
 CLOCKS_DIFFER = timedelta(hours=1)  # A line may be a little older than its change.
+ONESTOCKS_HISTORY, RECEIVERS_LINES = "OneStock's history", "the receiver's lines"
 NAMED = 20  # Of what is not missing; --json names all.
 CANONICAL_LINES = 'jsonPayload.line=("webhook" OR "delivery")'
 
@@ -93,12 +94,12 @@ def ledger(  # noqa: PLR0913 - one for each option
     drawn_up = draw_up(source, period, changes=changes, tolerance_seconds=date_tolerance, now=now)
     for warning in (*(history.warnings if history else ()), *_warnings(drawn_up, str(source))):
         click.echo(warning, err=True)
+    compared = f"{ONESTOCKS_HISTORY if history else RECEIVERS_LINES} against {source}"
     if not as_json:
-        known_by = "OneStock's history" if history else "the receiver's lines"
-        _print(drawn_up, f"{shown_moment(since)} to {shown_moment(period.until)}, {known_by} against {source}")
+        _print(drawn_up, f"{shown_moment(since)} to {shown_moment(period.until)}, {compared}")
     published = _publish(drawn_up.missing_changes, rate=rate, asks=not yes) if publish_missing else 0
     if as_json:
-        click.echo(json.dumps({**_fields_of(drawn_up, period), "published": published}, indent=2))
+        click.echo(json.dumps({**_fields_of(drawn_up, period, compared), "published": published}, indent=2))
     is_blind = not drawn_up.events or (history is not None and not history.orders)
     sys.exit(1 if is_blind or drawn_up.with_standing(Standing.MISSING) else 0)
 
@@ -246,8 +247,9 @@ def _counts(items: Sequence[Item]) -> dict[str, int]:
     }
 
 
-def _fields_of(drawn_up: Ledger, period: Period) -> dict[str, object]:
+def _fields_of(drawn_up: Ledger, period: Period, compared: str) -> dict[str, object]:
     return {
+        "compared": compared,
         "since": shown_moment(period.since),
         "until": shown_moment(period.until),
         "changes": _counts(drawn_up.changes),

@@ -3,10 +3,7 @@
 OneStock's documentation leaves open which text is signed, how, and how the signature is written (docs/signature.md).
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
 import itertools
 import json
 import re
@@ -14,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from relay.investigation.encodings import DIGESTS, ENCODINGS, KEY_FORMS, MACS, Make
 from relay.receiver.signature import HEADER
 from relay.settings.receiver import SignedString
 
 _CUTS = (",", ".", ".,", ";", " ", "&", "|")
 _PART = re.compile(r"\s*([A-Za-z][\w-]{0,30})=(.+)", re.ASCII | re.DOTALL)
 _TIMESTAMP = re.compile(r"[0-9]{9,14}", re.ASCII)
-_DIGESTS = ("sha256", "sha1", "sha512", "sha384", "sha224", "md5", "sha3_256", "blake2b")
-_SIZES = {hashlib.new(name).digest_size for name in _DIGESTS}
+_SIZES = {hashlib.new(name).digest_size for name in DIGESTS}
 _BETWEEN = (".", "", ",", ":", "\n", "|", "_", "-", " ", ";", "&", "+", "/")
 _READABLE_PARTS = ("h0", "h1", "h2")
 
@@ -115,7 +112,7 @@ def diagnose(capture: Capture, keys: Sequence[bytes], *, max_hashed_bytes: int |
     for (digest, make), form, (signed, pieces) in _readings(capture) if claimed and keys else ():
         found: list[tuple[_Claimed, int]] = []
         for number, key in enumerate(keys, start=1):
-            formed = _KEY_FORMS[form](key)
+            formed = KEY_FORMS[form](key)
             if formed is not None:
                 tried += 1
                 hashed_bytes += sum(map(len, pieces))
@@ -168,7 +165,7 @@ def _claimed(headers: Sequence[Header]) -> dict[bytes, list[_Claimed]]:
 
 def _decoded(value: str) -> Iterator[tuple[str, bytes]]:
     """Yield (encoding, bytes) for each encoding in which the text is as long as a digest."""
-    for encoding, decode in _ENCODINGS.items():
+    for encoding, decode in ENCODINGS.items():
         decoded = decode(value)
         if decoded is not None and len(decoded) in _SIZES:
             yield encoding, decoded
@@ -197,13 +194,11 @@ def _seen(headers: Sequence[Header]) -> Iterator[str]:
 
 # --- The readings -----------------------------------------------------------------------------------------------------
 
-_Make = Callable[[bytes, Sequence[bytes]], bytes]
 
-
-def _readings(capture: Capture) -> Iterator[tuple[tuple[str, _Make], str, tuple[str, list[bytes]]]]:
+def _readings(capture: Capture) -> Iterator[tuple[tuple[str, Make], str, tuple[str, list[bytes]]]]:
     """Yield (algorithm, key form, signed text), the likely ones first."""
     signed = list(_signed(capture))
-    return itertools.product(_MACS, _KEY_FORMS, signed)
+    return itertools.product(MACS, KEY_FORMS, signed)
 
 
 def _signed(capture: Capture) -> Iterator[tuple[str, list[bytes]]]:
@@ -247,63 +242,4 @@ _REWRITTEN: dict[str, Callable[[bytes], bytes]] = {
     ),
     "body as Python's json.dumps writes it": partial(_dumped, separators=None, is_ascii=True),
     "body with sorted keys": partial(_dumped, separators=(",", ":"), is_ascii=False, is_sorted=True),
-}
-
-
-def _hmac(name: str) -> _Make:
-    return lambda key, pieces: hmac.digest(key, b"".join(pieces), name)
-
-
-def _plain(name: str, *, key_first: bool) -> _Make:
-    def make(key: bytes, pieces: Sequence[bytes]) -> bytes:
-        return hashlib.new(name, b"".join([key, *pieces] if key_first else [*pieces, key])).digest()
-
-    return make
-
-
-_MACS: list[tuple[str, _Make]] = [
-    *((f"HMAC-{name.upper().replace('_', '-')}", _hmac(name)) for name in _DIGESTS),
-    *((f"{name.upper()} of key and text", _plain(name, key_first=True)) for name in ("sha256", "sha1", "md5")),
-    *((f"{name.upper()} of text and key", _plain(name, key_first=False)) for name in ("sha256", "sha1", "md5")),
-]
-
-
-def _unhexed(text: str, *, is_upper: bool) -> bytes | None:
-    if text != (text.upper() if is_upper else text.lower()):
-        return None
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return None
-
-
-def _unbased(text: str, *, is_url: bool) -> bytes | None:
-    padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-    try:
-        return base64.b64decode(padded, altchars=b"-_" if is_url else None, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-_ENCODINGS: dict[str, Callable[[str], bytes | None]] = {
-    "hex": partial(_unhexed, is_upper=False),
-    "upper-case hex": partial(_unhexed, is_upper=True),
-    "base64": partial(_unbased, is_url=False),
-    "base64url": partial(_unbased, is_url=True),
-}
-
-
-def _decoded_key(key: bytes, encoding: str) -> bytes | None:
-    try:
-        return _ENCODINGS[encoding](key.decode()) or None
-    except UnicodeDecodeError:
-        return None
-
-
-_KEY_FORMS: dict[str, Callable[[bytes], bytes | None]] = {
-    "text": lambda key: key,
-    "decoded from hex": lambda key: _decoded_key(key.lower(), "hex"),
-    "decoded from base64": lambda key: _decoded_key(key, "base64"),
-    "decoded from base64url": lambda key: _decoded_key(key, "base64url"),
-    "with a line feed at its end": lambda key: key + b"\n",
 }

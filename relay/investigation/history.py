@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from relay.investigation.entries import Entry
+from relay.topology import SUBSCRIPTION_RETENTION_SECONDS
 
-MAX_DELIVERY_ATTEMPTS = 100  # As relay.pubsub.topology declares: then Pub/Sub makes the message a dead letter.
+MAX_DELIVERY_ATTEMPTS = 100  # As relay/topology.toml declares: then Pub/Sub makes the message a dead letter.
 
 
 class Whereabouts(StrEnum):
@@ -21,7 +22,7 @@ class Whereabouts(StrEnum):
     WAITING = "published, not delivered yet"
     DEAD_LETTER = "dead letter"
     UNHANDLED = "no handler for its type"
-    DROPPED = "dropped by Pub/Sub: not acknowledged within 7 days"
+    DROPPED = f"dropped by Pub/Sub: not acknowledged within {SUBSCRIPTION_RETENTION_SECONDS // 86_400} days"
     NOT_STORED = "not stored: OneStock sends it again"
     NEVER_ARRIVED = "never arrived"
 

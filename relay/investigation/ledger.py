@@ -17,8 +17,7 @@ from relay.errors import MessageTooLarge
 from relay.investigation.entries import Entry
 from relay.investigation.history import EventLine, Whereabouts, whereabouts_after
 from relay.onestock.changes import EVENT_TYPE, Change
-
-PUBSUB_KEEPS = timedelta(days=7)  # What nobody has acknowledged by then, Pub/Sub drops without a word.
+from relay.topology import SUBSCRIPTION_RETENTION_SECONDS
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -171,7 +170,9 @@ class _Event:
     def whereabouts(self, now: datetime) -> Whereabouts:
         lines = sorted(self.lines, key=lambda line: line.time)
         found = whereabouts_after(lines)
-        is_dropped = _STANDINGS[found] is Standing.UNDER_WAY and lines[-1].time < now - PUBSUB_KEEPS
+        is_dropped = _STANDINGS[found] is Standing.UNDER_WAY and lines[-1].time < now - timedelta(
+            seconds=SUBSCRIPTION_RETENTION_SECONDS
+        )
         return Whereabouts.DROPPED if is_dropped else found
 
 

@@ -71,8 +71,8 @@ def test_a_body_that_the_log_has_cut_or_masked_is_not_whole(more: dict[str, obje
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "No webhook with its headers"),
-        (b"just some text", "No webhook with its headers"),
+        (b"", "no webhook with its headers"),
+        (b"just some text", "no webhook with its headers"),
         (b'{"headers": {"a": "b"}}', "give the body as"),
         (b'{"headers": {"a": "b"}, "body_base64": "!"}', "not base64"),
         (b"Host: x\nTransfer-Encoding: chunked\n\n0\n\n", "in chunks"),

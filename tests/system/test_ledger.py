@@ -123,6 +123,27 @@ def named(items: list[dict[str, Any]]) -> Named:
     return {(item["order_id"], item["new_state"]) for item in items}
 
 
+def test_a_rejected_change_is_a_dead_letter_also_after_a_reconcile(
+    shop: Simulator, receiver: Service, worker: Service, tool: Tool
+) -> None:
+    for order_id in ORDERS[1:]:
+        del shop.site.orders[order_id]
+    day = Day(shop, receiver)
+    parcels = f"http://127.0.0.1:{receiver.port}/webhooks/onestock/parcel_state_changed"
+    shop.site.create_webhook("parcel_state_changed", parcels, keys=[HASH_KEY])
+    shop.site.emit("parcel_state_changed", {"parcel_id": "P-1"})
+    day.move(ORDERS[:1], REFUSED)
+    wait_until(lambda: len(worker.canonical("delivery")) == 2, within=20)
+
+    tool.json("reconcile", "--since=1h", "--yes")
+    wait_until(lambda: len(worker.canonical("delivery")) == 3, within=20)
+
+    found = drawn_up(tool, [receiver.child.output, worker.child.output], None)
+    assert (found["changes"]["dead_letter"], found["changes"]["known"]) == (1, 1)
+    assert (found["other_events"]["unhandled"], found["other_events"]["known"]) == (1, 1)
+    assert found["status"] == 0
+
+
 LINE = """{"time": "2026-01-31T12:00:01Z", "line": "webhook", "outcome": "OUTCOME", "content": {"order_id": "L-1", \
 "date": 1769860800, "new_state": "packed"}, "logging.googleapis.com/labels": {"event_id": "EVENT", \
 "event_type": "order_state_changed", "order_id": "L-1"}}
@@ -161,7 +182,7 @@ def test_nothing_to_tell_from_is_not_taken_for_nothing_lost(tool: Tool, shop: Si
     [
         (("--since", "10m"), "without --until the ledger ends an hour ago"),
         (("--since", "31d"), "say with --log-kept how long"),
-        (("--since", "20d", "--publish-missing"), "--forgotten-too"),
+        (("--since", "45d", "--log-kept", "60d", "--publish-missing"), "--forgotten-too"),
     ],
 )
 def test_a_time_that_cannot_be_told_of_is_refused(tool: Tool, options: Sequence[str], named: str) -> None:
@@ -178,6 +199,41 @@ def test_nothing_is_published_without_a_yes(tool: Tool, shop: Simulator) -> None
     ended = tool.run("ledger", "--since", "1h", "--until", until, "--publish-missing", stdin="n\n")
 
     assert ended.returncode == 1
-    assert f"missing     order {ORDERS[0]} to picking" in ended.stdout
+    assert [text for text in ended.stdout.splitlines() if "never arrived" in text] == [missing_text(shop)]
     assert "Publish the missing changes (1)?" in ended.stderr
     assert "published." not in ended.stderr
+
+
+def test_states_without_webhooks_can_be_left_out(tool: Tool, shop: Simulator) -> None:
+    shop.site.move_order(ORDERS[0], "picking")
+    until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+
+    ended = tool.run(
+        "ledger", "--since=1h", f"--until={until}", "--except-state=picking", "--lines=-", stdin=line("published")
+    )
+
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_a_line_that_is_a_little_older_than_its_change_is_found(
+    tool: Tool, shop: Simulator, cloud_logging: CloudLogging
+) -> None:
+    shop.site.move_order(ORDERS[0], "picking")
+    (moved,) = shop.site.history
+    written_at = datetime.fromtimestamp(moved["date"] - 60, UTC)
+    fields = {"time": written_at.isoformat(), "line": "webhook", "outcome": "published", "content": moved}
+    labels = {"event_id": "ab" * 32, "event_type": "order_state_changed", "order_id": ORDERS[0]}
+    cloud_logging.take(
+        json.dumps({**fields, "logging.googleapis.com/labels": labels}), service="receiver", project="test-relay"
+    )
+    since, until = (datetime.fromtimestamp(moved["date"] + seconds, UTC).isoformat() for seconds in (0, 1))
+
+    ended = tool.json("ledger", f"--since={since}", f"--until={until}")
+
+    assert (ended["changes"]["known"], ended["changes"]["under_way"]) == (1, 1)
+
+
+def missing_text(shop: Simulator) -> str:
+    (moved,) = shop.site.history
+    date = datetime.fromtimestamp(moved["date"], UTC)
+    return f"missing     order {ORDERS[0]} to picking at {date:%Y-%m-%dT%H:%M:%SZ}: never arrived"

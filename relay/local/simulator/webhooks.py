@@ -213,22 +213,8 @@ class WebhookQueue:
 
     def _attempt(self, session: requests.Session, message: QueuedMessage) -> Attempt:
         started = time.monotonic()
-        status: int | None = None
         signed_at = int(time.time()) if message.signed_at is None else message.signed_at
-        try:
-            response = send(
-                session,
-                self.url,
-                message.body,
-                keys=self.keys,
-                signed_string=self._schedule.signed_string,
-                separator=self._schedule.separator,
-                signed_at=signed_at,
-                answer_seconds=self._schedule.answer_seconds,
-            )
-            status, answer = response.status_code, response.text
-        except requests.RequestException as error:
-            answer = type(error).__name__
+        status, answer = self._answer(session, message.body, signed_at)
         latency_seconds = time.monotonic() - started
         with self._changed:
             number = self._failures + 1
@@ -244,6 +230,23 @@ class WebhookQueue:
                 latency_seconds=latency_seconds,
                 webhook_status=self._status,
             )
+
+    def _answer(self, session: requests.Session, body: bytes, signed_at: int) -> tuple[int | None, str]:
+        """Return status and text of the receiver's answer; None and the error's name if there is none."""
+        try:
+            response = send(
+                session,
+                self.url,
+                body,
+                keys=self.keys,
+                signed_string=self._schedule.signed_string,
+                separator=self._schedule.separator,
+                signed_at=signed_at,
+                answer_seconds=self._schedule.answer_seconds,
+            )
+        except requests.RequestException as error:
+            return None, type(error).__name__
+        return response.status_code, response.text
 
     def _settle(self, message: QueuedMessage, *, is_acknowledged: bool, signed_at: int) -> None:
         schedule = self._schedule
