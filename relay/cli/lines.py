@@ -8,6 +8,7 @@ import click
 
 from relay.errors import LogUnreadable
 from relay.investigation.entries import Entry, read_entries
+from relay.local.environment import LINES
 
 STANDARD_INPUT = "-"
 
@@ -16,6 +17,8 @@ lines_option = click.option(
     "files",
     multiple=True,
     metavar="FILE",
+    envvar=LINES,
+    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     help="Read this file instead of Cloud Logging: what a service printed, or what `gcloud logging read --format=json` "
     "printed; - is standard input. May be given several times.",

@@ -1,6 +1,7 @@
 """`python -m relay send`: send a signed webhook to any receiver, and show the answer."""
 
 import json
+import os
 import secrets
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 import requests
 
+from relay.cli.choices import chosen_event_type, chosen_order
 from relay.cli.keys import keys_option, signed_string_option
 from relay.message import is_event_type
 from relay.receiver.signature import HEADER, sign
@@ -35,22 +37,23 @@ class ReceiverAnswer:
 
 
 @click.command(
-    epilog="Examples: python -m relay send order_state_changed   "
-    "python -m relay send parcel_state_changed --order ORD-1 --field parcel_id=P-1 --url https://RECEIVER"
+    epilog="\b\nExamples:\n  relay send order_state_changed\n"
+    "  relay send parcel_state_changed --order ORD-1 --field parcel_id=P-1 --url https://RECEIVER"
 )
 @click.argument("event_type")
 @click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True)
 @keys_option
 @signed_string_option
-@click.option("--order", "order_id", help="The order's id; an invented one.")
+@click.option("--order", "order_id", help="The order's id; one that exists at OneStock, else an invented one.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="A further field, or another value.")
 @click.option("--body", type=click.File("rb"), help="Send this file's bytes instead.")
+@click.option("--as-it-is", is_flag=True, help="Do not ask about an event type that resembles a known one.")
 @click.option("--duplicate", is_flag=True, help="Send it twice, as OneStock does after a lost acknowledgement.")
 @click.option("--bad-signature", is_flag=True, help="Sign with another key: the answer must be 401.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def send(  # noqa: PLR0913 - one for each option
     *, event_type: str, url: str, keys: tuple[bytes, ...], signed_string: SignedString, order_id: str | None,
-    fields: tuple[str, ...], body: BinaryIO | None, duplicate: bool, bad_signature: bool, as_json: bool,
+    fields: tuple[str, ...], body: BinaryIO | None, as_it_is: bool, duplicate: bool, bad_signature: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Send one signed webhook of EVENT_TYPE to a receiver, and print its answer and how long it took.
 
@@ -58,7 +61,8 @@ def send(  # noqa: PLR0913 - one for each option
     """
     if not is_event_type(event_type):
         raise click.UsageError("An event type has 1 to 128 characters, none of them a slash.")
-    content = body.read() if body else _invented(event_type, order_id, fields)
+    event_type = event_type if as_it_is else chosen_event_type(event_type)
+    content = body.read() if body else _invented(event_type, chosen_order(order_id, os.environ), fields)
     signed_with = (secrets.token_bytes(32),) if bad_signature else keys
     target = f"{url.rstrip('/')}/webhooks/onestock/{event_type}"
     answers = [
@@ -91,8 +95,8 @@ def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: Signe
     return ReceiverAnswer(status=status, latency_ms=round((time.monotonic() - started) * 1000, 1), text=text)
 
 
-def _invented(event_type: str, order_id: str | None, fields: tuple[str, ...]) -> bytes:
-    content: dict[str, Any] = {"order_id": order_id or f"ORD-TEST-{secrets.token_hex(3)}", "date": int(time.time())}
+def _invented(event_type: str, order_id: str, fields: tuple[str, ...]) -> bytes:
+    content: dict[str, Any] = {"order_id": order_id, "date": int(time.time())}
     if event_type == "parcel_state_changed":
         content["parcel_id"] = f"{content['order_id']}-P1"
     content |= {"old_state": "placed", "new_state": "picking"}

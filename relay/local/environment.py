@@ -18,7 +18,8 @@ LOCAL_ENV = Path(".relay/local.env")
 LOGS = Path(".relay/logs")
 PID = "RELAY_LOCAL_PID"
 CONTROL_URL = "RELAY_LOCAL_URL"
-FOLDER_OF_LOGS = "RELAY_LOCAL_LOGS"
+LINES = "RELAY_LINES"
+"""Files of log lines, which `relay trace` and its like read instead of Cloud Logging."""
 
 
 def read(file: Path) -> dict[str, str]:

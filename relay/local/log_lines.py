@@ -76,8 +76,8 @@ class LogReader:
         if severity not in _PROBLEMS:
             return [] if logger.startswith(_MACHINERY) else [Shown("log", message, is_routine=True)]
         if "Traceback (most recent call last)" in message:
-            # The last line is the error's own text, which may name the order: the same fault has the same frames.
-            frames = message.rstrip().rpartition("\n")[0]
+            # The error's own text may name the order; the same fault has the same frames.
+            frames = "".join(line for line in message.splitlines() if line.startswith("  File "))
             if frames in self._tracebacks:
                 return []
             self._tracebacks.add(frames)

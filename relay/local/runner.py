@@ -144,7 +144,7 @@ class LocalRun:
             "RECEIVER_URL": f"http://127.0.0.1:{self._wishes.receiver_port}",
             "WORKER_URL": f"http://127.0.0.1:{self._wishes.worker_port}",
             environment.CONTROL_URL: control_url,
-            environment.FOLDER_OF_LOGS: str(logs),
+            environment.LINES: os.pathsep.join(str(logs / f"{name}.log") for name in ("receiver", "worker")),
         }
         parts.enter_context(environment.announced(self._folder, variables))
         say = self._terminal.say
