@@ -14,6 +14,7 @@ from relay.cli.times import Moment, shown_duration, shown_moment
 from relay.errors import ConfigurationError
 from relay.settings.commands import TopicSettings
 from relay.settings.onestock import OneStockSettings
+from relay.topology import LAST_RETURN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +73,11 @@ def synthetic_events() -> "SyntheticEvents":
 
 def check_is_remembered(since: datetime) -> None:
     """Raise ConfigurationError if the worker may have forgotten runs for changes since then."""
-    from relay.onestock.reconcile import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS
-
-    if (_now() - since).total_seconds() > COMPLETED_RUNS_ARE_REMEMBERED_SECONDS:
-        remembered = shown_duration(COMPLETED_RUNS_ARE_REMEMBERED_SECONDS)
+    if (_now() - since).total_seconds() > LAST_RETURN_SECONDS:
+        remembered = shown_duration(LAST_RETURN_SECONDS)
         raise ConfigurationError(
-            f"--since {shown_moment(since)}: the worker remembers for {remembered} which changes it has handled, and "
-            f"would handle older ones again. Name a time within {remembered}, or add --forgotten-too"
+            f"--since {shown_moment(since)}: after {remembered} the worker may have forgotten which changes it has "
+            f"handled, and would handle them again. Name a time within {remembered}, or add --forgotten-too"
         )
 
 

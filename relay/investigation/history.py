@@ -7,8 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.investigation.entries import Entry
-
-MAX_DELIVERY_ATTEMPTS = 100  # As relay.pubsub.topology declares: then Pub/Sub makes the message a dead letter.
+from relay.topology import MAX_DELIVERY_ATTEMPTS
 
 
 class Whereabouts(StrEnum):

@@ -23,7 +23,6 @@ from relay.pubsub.publisher import Publisher
 from relay.tracing import Trace
 
 PAGE_SIZE = 50  # OneStock gives no more at once (likely).
-COMPLETED_RUNS_ARE_REMEMBERED_SECONDS = 8 * 86_400
 FIRST_WINDOW_SECONDS = 3_600
 PUBLISH_BUDGET_SECONDS = 30
 CLOCKS_DIFFER_SECONDS = 86_400  # OneStock's clock may be ahead of ours. A day without orders costs a few empty pages.
