@@ -24,6 +24,9 @@ def pause(switch: "PushSwitch | None", *, reason: str) -> None:
     events wait on the subscription for as long as it keeps messages, in the order of their orders. They use up no
     delivery attempts, so none becomes a dead letter. What the worker is handling at this moment goes on to its end.
     `relay resume` must come before the retention ends: an event that waits longer is lost.
+
+    Pub/Sub may need a few minutes until the last push. You need roles/pubsub.editor, and to resume
+    roles/iam.serviceAccountUser on the account that the pushes are signed with.
     """
     if not reason.strip():
         raise click.BadParameter("say why the pushes stop", param_hint="--reason")

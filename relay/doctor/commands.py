@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from relay.doctor.facts import EVERYBODY, Service
 from relay.settings.doctor import DoctorSettings
-from relay.topology import DEAD_LETTER_TOPIC_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
+from relay.topology import (
+    DEAD_LETTER_TOPIC_RETENTION_SECONDS,
+    SUBSCRIPTION_RETENTION_SECONDS,
+    TOPIC_RETENTION_SECONDS,
+    Topology,
+)
 
 _DAY_SECONDS = 86_400
 NEVER = "--expiration-period=never"
@@ -64,6 +69,7 @@ def create_push_subscription(wanted: Topology, identity: tuple[str, ...]) -> str
         f"--ack-deadline={wanted.ack_deadline_seconds}",
         ORDERING,
         NEVER,
+        retention(SUBSCRIPTION_RETENTION_SECONDS),
         *back_off(wanted),
         *dead_letter_policy(wanted),
     )

@@ -26,6 +26,7 @@ def _traffic(check: str, service: Service, name: str, settings: DoctorSettings) 
     if not serving.is_pinned:
         return good(check, f"{serving.revision} has it, and the next deployment will")
     split = f" and {serving.shares - 1} other revisions" if serving.shares > 1 else ""
-    behind = f"; {serving.latest} is newer and has none" if serving.latest != serving.revision else ""
-    text = f"pinned to {serving.revision}{split}: later deployments and settings get no traffic{behind}"
+    text = f"pinned to {serving.revision}{split}: later deployments and settings get no traffic"
+    if serving.latest != serving.revision:
+        text = f"{text}. {serving.latest} is newer: after a rollback deploy a good revision before you run this"
     return bad(check, text, commands.of_service(settings, name, service).send_traffic_to_latest())

@@ -246,6 +246,14 @@ def test_the_revision_that_has_the_traffic_is_examined_and_not_the_latest_templa
     assert "update-traffic onestock-worker --to-latest" in to_latest[0]
 
 
+def test_a_newer_revision_without_traffic_is_told_since_it_may_have_been_rolled_back(apis: GoogleApis) -> None:
+    pin(apis.resources)
+
+    told = next(finding for finding in examined(apis) if finding.check == "worker's traffic")
+
+    assert "onestock-worker-00002-def is newer: after a rollback deploy a good revision" in told.text
+
+
 def test_a_pause_is_told_with_its_moment_and_reason(apis: GoogleApis) -> None:
     pause(apis.resources, reason="the shop moves")
 

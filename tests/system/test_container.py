@@ -101,6 +101,7 @@ def test_a_service_starts_within_three_seconds(
     service: str, image: Path, settings: dict[str, str], tmp_path: Path
 ) -> None:
     settings |= {"PUSH_AUTH": "iam", "PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL, "K_SERVICE": service}
+    settings["HANDLERS_PACKAGE"] = "handlers"  # The image has no other ones.
     before = cpu_seconds_of_ended_children()
 
     running = started(["gunicorn", f"main:{service}()"], image, settings, tmp_path / "service.log")
