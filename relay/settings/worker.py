@@ -106,8 +106,8 @@ class WorkerSettings(ServiceSettings):
         default=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
         alias="RETENTION_SECONDS",
         ge=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
-        description="How long a handled event is remembered, in seconds; at least 46 days: 7 on the topic, 31 as a dead "
-        "letter, 7 on the topic again after a redrive, and a day's margin.",
+        description="How long a handled event is remembered, in seconds; at least 46 days: 7 on the topic, 31 as a "
+        "dead letter, 7 on the topic again after a redrive, and a day's margin.",
     )
     dateless_window_seconds: float = Field(
         default=3_600,
