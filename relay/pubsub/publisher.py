@@ -1,7 +1,8 @@
 """Publishing to one topic: one Publish RPC of Google's generated client for each message, in the caller's thread.
 
 The batching client of google.cloud.pubsub waits for a batch timer, and after some errors never resolves its future. The
-generated client does one RPC and obeys its deadline, which covers resolving the name, connecting and the answer.
+generated client does one RPC and obeys its deadline, which covers resolving the name, the access token, connecting and
+the answer.
 """
 
 import logging
@@ -12,18 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-import google.auth
 import grpc
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
-from google.auth.credentials import Credentials
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.credentials import Credentials, TokenState
 from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-from relay.errors import ConfigurationError, PublishError
+from relay.errors import PublishError
 from relay.message import Message
-from relay.pubsub.access_token import AccessToken, Headers, text_of
+from relay.pubsub.credentials import EnvironmentCredentials, text_of
 from relay.settings.base import PubSubSettings
 
 ATTEMPT_SECONDS = 3.0  # A publish takes 15 ms and more; three attempts fit into the budget of a webhook.
@@ -94,12 +93,15 @@ class PubSubPublisher:
     """
 
     def __init__(
-        self, topic_path: str, open_channel: Callable[[], grpc.Channel], *, token: AccessToken | None = None
+        self, topic_path: str, open_channel: Callable[[], grpc.Channel], *, credentials: Credentials | None = None
     ) -> None:
-        """`topic_path` is `projects/PROJECT/topics/TOPIC`; `open_channel` returns a new channel at each call."""
+        """`topic_path` is `projects/PROJECT/topics/TOPIC`; `open_channel` returns a new channel at each call.
+
+        `credentials` are those that the channels take their access token from; None for an emulator.
+        """
         self._topic_path = topic_path
         self._open_channel = open_channel
-        self._token = token
+        self._credentials = credentials
         self._lock = threading.Lock()
         self._connection = _Connection.on(open_channel())
 
@@ -115,23 +117,11 @@ class PubSubPublisher:
         except exceptions.GoogleAPICallError as error:
             raise PublishError(f"Pub/Sub refused to store the event: {text_of(error)}") from error
 
-    def prepare(self, *, within_seconds: float) -> None:
-        """Get a token and connect; say so in the log if that is not done within that time.
-
-        Raises ConfigurationError if the environment holds no credentials.
-        """
-        deadline = time.monotonic() + within_seconds
+    def connect(self, *, within_seconds: float) -> None:
+        """Connect; say so in the log if there is no connection within that time."""
         ready = grpc.channel_ready_future(self._connection.channel)
         try:
-            self._authorization(within_seconds=within_seconds)
-            ready.result(timeout=max(0.0, deadline - time.monotonic()))
-        except exceptions.ServiceUnavailable as error:
-            if self._token and isinstance(self._token.failure, DefaultCredentialsError):
-                raise ConfigurationError(
-                    "No Google Cloud credentials found. On a laptop run `gcloud auth application-default login`, or "
-                    f"set PUBSUB_EMULATOR_HOST to use an emulator ({text_of(self._token.failure)})"
-                ) from error
-            logger.warning("Nothing can be published yet: %s", error.message)
+            ready.result(timeout=within_seconds)
         except grpc.FutureTimeoutError:
             logger.warning("Nothing can be published yet: no connection to Pub/Sub within %g s", within_seconds)
         finally:
@@ -150,28 +140,29 @@ class PubSubPublisher:
         request: PublishRequest = PublishRequest.wrap(pb)
         return request
 
-    def _authorization(self, *, within_seconds: float) -> Headers:
-        return self._token.headers(within_seconds=within_seconds) if self._token else ()
-
     def _attempt(self, request: PublishRequest, deadline: float) -> str:
-        headers = self._authorization(within_seconds=deadline - time.monotonic())
         timeout_seconds = max(0.001, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
         with self._leased() as connection:
             try:
-                response = connection.client.publish(
-                    request=request, retry=None, timeout=timeout_seconds, metadata=headers
-                )
-            except exceptions.DeadlineExceeded:
+                response = connection.client.publish(request=request, retry=None, timeout=timeout_seconds)
+            except exceptions.DeadlineExceeded as error:
+                self._check_token(error)
                 self._note_silence(connection)
                 raise
             except exceptions.GoogleAPICallError as error:
                 self._note_answer(connection)
-                if self._token and isinstance(error, exceptions.Unauthenticated):
-                    self._token.renew_unless_changed(headers)
+                if self._credentials and isinstance(error, exceptions.Unauthenticated):
+                    self._credentials.token = None  # The next attempt gets a new one.
                 raise
             self._note_answer(connection)
         message_id: str = response.message_ids[0]
         return message_id
+
+    def _check_token(self, error: exceptions.DeadlineExceeded) -> None:
+        """Raise ServiceUnavailable if the attempt has waited for an access token, and not for Pub/Sub."""
+        if self._credentials and self._credentials.token_state is TokenState.INVALID:
+            text = "no access token for Pub/Sub: the token server does not answer"
+            raise exceptions.ServiceUnavailable(text) from error
 
     @contextmanager
     def _leased(self) -> Iterator[_Connection]:
@@ -213,9 +204,11 @@ def connected(topic_path: str, settings: PubSubSettings) -> PubSubPublisher:
     if settings.emulator_host:
         publisher = PubSubPublisher(topic_path, _channels_to_emulator(settings.emulator_host))
     else:
-        host = settings.endpoint or f"{PublisherGrpcTransport.DEFAULT_HOST}:443"
-        publisher = PubSubPublisher(topic_path, _channels_to_google(host), token=AccessToken(_credentials))
-    publisher.prepare(within_seconds=START_SECONDS)
+        credentials = EnvironmentCredentials()
+        credentials.get_first_token(within_seconds=START_SECONDS)
+        host = settings.endpoint or PublisherGrpcTransport.DEFAULT_HOST
+        publisher = PubSubPublisher(topic_path, _channels_to_google(host, credentials), credentials=credentials)
+    publisher.connect(within_seconds=START_SECONDS)
     return publisher
 
 
@@ -223,10 +216,5 @@ def _channels_to_emulator(host: str) -> Callable[[], grpc.Channel]:
     return lambda: grpc.insecure_channel(host, options=CHANNEL_OPTIONS)
 
 
-def _channels_to_google(host: str) -> Callable[[], grpc.Channel]:
-    return lambda: grpc.secure_channel(host, grpc.ssl_channel_credentials(), options=CHANNEL_OPTIONS)
-
-
-def _credentials() -> Credentials:
-    credentials, _ = google.auth.default(scopes=PublisherGrpcTransport.AUTH_SCOPES)
-    return credentials
+def _channels_to_google(host: str, credentials: Credentials) -> Callable[[], grpc.Channel]:
+    return lambda: PublisherGrpcTransport.create_channel(host, credentials=credentials, options=CHANNEL_OPTIONS)
