@@ -73,6 +73,10 @@ class Service:
         """Return the webhook or delivery lines so far."""
         return [entry for entry in self.lines() if entry.get("line") == line]
 
+    def count(self, line: str) -> int:
+        """Return how many webhook or delivery lines there are so far; quick."""
+        return self.child.output.read_bytes().count(f'"line": "{line}"'.encode())
+
     def handled(self) -> set[str]:
         """Return the ids of the events that were handled so far."""
         return {entry["event_id"] for entry in self.canonical("delivery") if entry["outcome"] == "handled"}
