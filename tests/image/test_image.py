@@ -106,6 +106,7 @@ def test_the_image_is_the_receiver_and_does_not_run_as_root(config: dict[str, An
 def test_a_signed_event_comes_to_a_handler_and_both_end_in_time(
     buildah: Buildah, config: dict[str, Any], settings: dict[str, str], pubsub: PubSub, worker_port: int, tmp_path: Path
 ) -> None:
+    settings.pop("HANDLERS_PACKAGE", None)  # The image holds the handlers that ship, and no tests.
     port = free_port()
     worker_log = tmp_path / "worker.log"
     worker = buildah.running(["gunicorn", "main:worker()"], settings | {"PORT": str(worker_port)}, worker_log)
@@ -121,6 +122,6 @@ def test_a_signed_event_comes_to_a_handler_and_both_end_in_time(
         ended = [child.wait(10) for child in (receiver_child, worker_child)]
 
     assert answer.status_code == 202
-    assert '"outcome":"handled"' in worker_log.read_text()
+    assert '"outcome":"handled"' in worker_log.read_text().replace(" ", "")
     assert ended == [0, 0]
     assert pubsub.dead_letters() == []
