@@ -142,7 +142,7 @@ def test_a_silent_metadata_server_holds_neither_the_start_nor_an_answer(start: S
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: timed(onestock), range(8)))
-    healthy = requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=1)
+    healthy = requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=4)
     metadata.answering.set()
 
     assert {status for status, _ in answers} == {503}
@@ -164,7 +164,7 @@ def test_a_token_that_expires_while_the_metadata_server_is_silent_holds_no_answe
     answers = [timed(onestock)]
     while answers[-1][0] == 202:
         answers.append(timed(onestock))
-    healthy = requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=1)
+    healthy = requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=4)
     metadata.lifetime_seconds = 3_600
     metadata.answering.set()
 
@@ -183,7 +183,7 @@ def test_a_name_that_is_never_resolved_holds_no_answer(start: Start, account: di
 
     assert (status, b"pubsub" in asked) == (503, True)
     assert seconds < LONGEST_ANSWER_SECONDS
-    assert requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=1).ok
+    assert requests.get(f"http://127.0.0.1:{onestock.receiver.port}/health", timeout=4).ok
 
 
 def timed(onestock: OneStock) -> tuple[int, float]:
