@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -226,13 +226,15 @@ class CloudHandler(StructuredLogHandler):
         labels = {**(context.labels if context else {}), **own_labels}
         # Cloud Logging refuses a line with a label that is no text.
         record.labels = {str(name): str(value)[:MAX_LABEL] for name, value in labels.items()}
-        if context is not None:
-            record.trace = f"projects/{self.project_id}/traces/{context.trace.trace_id}"
-            record.span_id = context.trace.span_id
-            record.trace_sampled = context.trace.sampled
-            if record.exc_info:
-                record.exc_text = context.mask(_formatter.formatException(record.exc_info))
-        return super().filter(record)
+        if context is None:
+            return super().filter(record)
+        record.trace = f"projects/{self.project_id}/traces/{context.trace.trace_id}"
+        record.span_id = context.trace.span_id
+        record.trace_sampled = context.trace.sampled
+        if record.exc_info:
+            record.exc_text = context.mask(_formatter.formatException(record.exc_info))
+        # An empty context has no Flask request, so that the library does not describe one for each line.
+        return Context().run(super().filter, record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line as one JSON object."""
