@@ -263,11 +263,11 @@ def _fields_of(drawn_up: Ledger, period: Period, compared: str) -> dict[str, obj
 
 def _fields_of_item(item: Item) -> dict[str, object]:
     change = item.change
-    told = {} if change is None else {"new_state": change.new_state, "date": change.date}
+    change_fields = {} if change is None else {"new_state": change.new_state, "date": change.date}
     return {
         "event_type": item.event_type,
         "order_id": item.order_id,
-        **told,
+        **change_fields,
         "event_ids": list(item.event_ids),
         "whereabouts": item.whereabouts,
     }

@@ -1,13 +1,11 @@
 """Where a command reads the services' log lines: files that it is given, else Cloud Logging."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
 from relay.errors import LogUnreadable
-from relay.investigation.entries import Entry, read_entries
+from relay.investigation.entries import Entry, entries_in
 from relay.local.environment import LINES
 
 STANDARD_INPUT = "-"
@@ -37,19 +35,15 @@ class LineFiles:
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield the entries of all files. Raises LogUnreadable."""
-        for file in self._files:
-            for entry in read_entries(_text_of(file)):
-                self._count += 1
-                yield entry
+        for name in self._files:
+            try:
+                with click.open_file(name, encoding="utf-8", errors="replace") as file:
+                    for entry in entries_in(file):
+                        self._count += 1
+                        yield entry
+            except OSError as error:
+                raise LogUnreadable(f"{name} cannot be read: {error.strerror}") from error
 
     def __str__(self) -> str:
         names = ", ".join("standard input" if file == STANDARD_INPUT else file for file in self._files)
         return f"{names} ({self._count} log line{'' if self._count == 1 else 's'})"
-
-
-def _text_of(file: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
-    except OSError as error:
-        raise LogUnreadable(f"{file} cannot be read: {error.strerror}") from error
-    return data.decode(errors="replace")

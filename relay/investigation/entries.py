@@ -3,11 +3,13 @@
 No I/O: text in, entries out.
 """
 
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from itertools import chain
+from typing import IO, Any, Self
 
 from relay import moments
 
@@ -46,8 +48,23 @@ class Entry:
 
 def read_entries(text: str) -> Iterator[Entry]:
     """Yield the entries in `text`: one JSON object a line, or one JSON array. Other text in it is ignored."""
-    whole = _json_or_none(text) if text.lstrip().startswith("[") else None
-    objects = whole if isinstance(whole, list) else (_json_or_none(line) for line in text.splitlines())
+    return entries_in(io.StringIO(text))
+
+
+def entries_in(file: IO[str]) -> Iterator[Entry]:
+    """Yield the entries in `file`, as `read_entries` does; hold one line at a time, unless it is a JSON array."""
+    start = next((line for line in file if not line.isspace()), "")
+    if start.lstrip().startswith("["):
+        whole = start + file.read()
+        objects = _json_or_none(whole)
+        if isinstance(objects, list):
+            return _entries_of(objects)
+        file = io.StringIO(whole)
+        start = ""
+    return _entries_of(_json_or_none(line) for line in chain([start], file))
+
+
+def _entries_of(objects: Iterable[Any]) -> Iterator[Entry]:
     for line in objects:
         entry = Entry.from_line(line) if isinstance(line, dict) else None
         if entry is not None:

@@ -149,6 +149,7 @@ class _Event:
     order_id: str = ""
     change: Change | None = None
     has_content: bool = False
+    is_synthetic: bool = False
     received_at: datetime | None = None
     """When its first webhook came; None for an event that the receiver has not seen, as a synthetic one."""
     lines: list[EventLine] = field(default_factory=list)
@@ -156,6 +157,7 @@ class _Event:
     def add(self, entry: Entry) -> None:
         self.event_type = self.event_type or entry.labels.get("event_type", "")
         self.order_id = self.order_id or entry.labels.get("order_id", "")
+        self.is_synthetic = self.is_synthetic or bool(entry.fields.get("synthetic"))
         self.lines.append(EventLine.of(entry))
         if entry.kind == "webhook":
             self.received_at = min(self.received_at or entry.time, entry.time)
@@ -223,11 +225,12 @@ def _taken_by_change(
             by_identity.setdefault(_identity(event.change), []).append(event)
     known = {_identity(change): change for change in changes}
     left = {identity: found for identity, found in by_identity.items() if identity not in known}
+    with_synthetic = {event.order_id for event in events.values() if event.is_synthetic}
     for identity, change in sorted(known.items(), key=lambda item: (item[1].date, item[0])):
         near = [] if identity in by_identity else change.identities(tolerance_seconds=tolerance_seconds)
         found = by_identity.get(identity) or next((left.pop(other) for other in near if other in left), [])
-        made = [events[event_id] for event_id in _synthetic_ids(change) if event_id in events]
-        yield change, [*found, *made]
+        synthetic_ids = _synthetic_ids(change) if change.order_id in with_synthetic else ()
+        yield change, [*found, *(events[event_id] for event_id in synthetic_ids if event_id in events)]
 
 
 def _identity(change: Change) -> str:

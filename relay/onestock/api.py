@@ -172,8 +172,8 @@ class Api:
         except ValueError as error:
             # The error does not show the body: it may be a part of an order with its customer.
             kind_of = answer.headers.get("content-type", "no content type")[:MAX_SHOWN]
-            told = f"{status}, but not JSON ({kind_of}, {len(answer.body)} bytes)"
-            raise OneStockUnreadable(str(call), told, status=status, request_id=request_id) from error
+            came_back = f"{status}, but not JSON ({kind_of}, {len(answer.body)} bytes)"
+            raise OneStockUnreadable(str(call), came_back, status=status, request_id=request_id) from error
 
 
 class _Login:

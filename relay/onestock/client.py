@@ -195,9 +195,10 @@ def _list_in(content: Any, name: str, call: Call) -> list[Any]:
 
 def _place_in(answer: Any, *, start: object) -> Mapping[str, Any]:
     """Return where the next page begins: as the answer says (OneStock has two words for it), else after `start`."""
-    told = answer.get("pagination") if isinstance(answer, dict) else None
-    named = {name: told[name] for name in ("search_after", "id") if told.get(name)} if isinstance(told, dict) else {}
-    return named or {"start": start}
+    pagination = answer.get("pagination") if isinstance(answer, dict) else None
+    if not isinstance(pagination, dict):
+        return {"start": start}
+    return {name: pagination[name] for name in ("search_after", "id") if pagination.get(name)} or {"start": start}
 
 
 def _check_is_all(call: Call, page: Sequence[Any], page_size: int) -> None:

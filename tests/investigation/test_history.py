@@ -1,12 +1,13 @@
 """The way of an event, from log lines as the services print them and as Cloud Logging returns them."""
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from relay.investigation.entries import read_entries
+from relay.investigation.entries import entries_in, read_entries
 from relay.investigation.history import Whereabouts, histories
 
 EVENT = "ab" * 32
@@ -96,6 +97,13 @@ def test_an_order_has_all_its_events() -> None:
     assert [history.event_id for history in histories(read_entries(text), order_id="H-1")] == [EVENT, "cd" * 32]
 
 
+def test_an_event_is_named_by_the_beginning_of_its_id() -> None:
+    ids = [EVENT, f"f{EVENT[1:]}", f"cd{EVENT[2:]}"]
+    text = "\n".join(printed(webhook(), labels={**LABELS, "event_id": event_id}) for event_id in ids)
+
+    assert [history.event_id for history in histories(read_entries(text), event_id=EVENT[:6])] == [EVENT]
+
+
 def test_entries_as_gcloud_prints_them_are_read_too() -> None:
     entry = {"jsonPayload": webhook(), "labels": LABELS, "timestamp": "2026-01-01T00:00:01.123456789Z"}
 
@@ -104,8 +112,18 @@ def test_entries_as_gcloud_prints_them_are_read_too() -> None:
     assert (history.whereabouts, history.order_id) == (Whereabouts.WAITING, "H-1")
 
 
+def test_a_line_ends_at_a_line_feed_and_at_no_other_character() -> None:
+    line = json.dumps(
+        {**webhook(), "message": "one\u2028two\x85three", "time": "2026-01-01T00:00:01Z"}, ensure_ascii=False
+    )
+
+    assert len(list(read_entries(f"{line}\r\n{line}"))) == 2
+    assert len(list(entries_in(io.StringIO(f"\n{line}\n{line}")))) == 2
+    assert len(list(entries_in(io.StringIO(f" [{line},\n{line}]\n")))) == 2
+
+
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "{", "[1, 2", "[" * 100_000, '{"time": 5}', '{"labels": 7}', "[{}, 3]"]
 )
 def test_what_is_no_entry_is_passed_over(text: str) -> None:
-    assert list(read_entries(text)) == []
+    assert list(read_entries(text)) == list(entries_in(io.StringIO(text))) == []
