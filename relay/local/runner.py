@@ -138,7 +138,7 @@ class LocalRun:
         variables = {
             name: value
             for name, value in settings.items()
-            if name.startswith(("GOOGLE_CLOUD_PROJECT", "PUBSUB_", "ONESTOCK_", "HANDLERS_PACKAGE"))
+            if name.startswith(("GOOGLE_CLOUD_PROJECT", "PUBSUB_", "PUSH_AUTH", "ONESTOCK_", "HANDLERS_PACKAGE"))
         }
         variables |= {
             "RECEIVER_URL": f"http://127.0.0.1:{self._wishes.receiver_port}",
