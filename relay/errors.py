@@ -2,6 +2,7 @@
 
     RelayError
     |- ConfigurationError       the operator set something wrong: one line on stderr, exit status 2
+    |  |- SettingMissing        an environment variable is not set
     |  |- HandlerError          a handler could never run; found when the worker starts
     |  `- CaptureError          a file holds no captured webhook
     |- SignatureError           the webhook is not proven to be OneStock's: 401
@@ -35,6 +36,10 @@ class RelayError(Exception):
 
 class ConfigurationError(RelayError):
     """The operator can mend it: a setting, or the environment that the service was started in."""
+
+
+class SettingMissing(ConfigurationError):
+    """The operator can mend it: the text names each variable that is not set."""
 
 
 class HandlerError(ConfigurationError):

@@ -17,7 +17,12 @@ from relay.cli.signature import signature
 from relay.cli.trace import trace
 from relay.cli.trigger import rerun, trigger
 from relay.cli.webhooks import webhooks
-from relay.errors import ConfigurationError, RelayError
+from relay.errors import ConfigurationError, RelayError, SettingMissing
+
+_WHERE = (
+    "While `make run` goes on, commands in its folder have them. Of a deployment: gcloud run services describe "
+    "onestock-worker --region=REGION. What each is for: .env.example"
+)
 
 
 @click.group(epilog="\b\nExample:\n  relay run --events 20")
@@ -51,6 +56,9 @@ def main() -> None:
     """Run the command that the arguments name; exit status 1 for a failure, 2 for wrong use or configuration."""
     try:
         relay(prog_name="relay")
+    except SettingMissing as error:
+        click.echo(f"{error}. {_WHERE}", err=True)
+        sys.exit(2)
     except RelayError as error:
         click.echo(error, err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.cli.tables import table
 from relay.cli.times import shown_duration
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
 
 def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
     """Print one row for each dead letter."""
-    from tabulate import tabulate
-
     now = datetime.now(UTC)
     rows = [
         {
@@ -85,12 +84,12 @@ def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
             "attempts": "" if letter.marks.attempts is None else letter.marks.attempts,
             "redrives": letter.marks.redrives,
             "handler": letter.marks.handler,
-            "reason": _cut(letter.marks.reason),
+            "reason": letter.marks.reason,
         }
         for letter in letters
     ]
     if rows:
-        click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True), err=err)
+        click.echo(table(rows), err=err)
 
 
 def print_letter(letter: "DeadLetter") -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.cli.tables import table
 from relay.errors import ConfigurationError
 from relay.settings.webhooks import WebhookSettings
 
@@ -270,8 +271,6 @@ def _sightings() -> Any:
 
 
 def _print_table(found: "Sequence[RegisteredWebhook]", settings: WebhookSettings) -> None:
-    from tabulate import tabulate
-
     rows = [
         {
             "id": webhook.id,
@@ -282,7 +281,7 @@ def _print_table(found: "Sequence[RegisteredWebhook]", settings: WebhookSettings
         }
         for webhook in found
     ]
-    click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "No webhooks")
+    click.echo(table(rows) if rows else "No webhooks")
 
 
 def _as_json(webhook: "RegisteredWebhook") -> dict[str, Any]:

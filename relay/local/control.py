@@ -40,7 +40,7 @@ class Control:
         pushed = self._gate.pushed(event_id)
         if pushed is None:
             raise ConfigurationError(f"None of the latest events of this run has an id that begins with {event_id}")
-        message = pushed.replayed(generation=int(datetime.now(UTC).timestamp()))
+        message = pushed.message.replayed(pushed.delivery, generation=int(datetime.now(UTC).timestamp()))
         self._events.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
         return pushed.delivery.event_id
 

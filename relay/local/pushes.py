@@ -23,7 +23,7 @@ import requests
 
 from relay.errors import PublishError
 from relay.events import Delivery
-from relay.message import Message
+from relay.message import Attribute, Message
 from relay.pubsub.publisher import Publisher
 
 HOLD_SECONDS = 20
@@ -54,19 +54,6 @@ class Pushed:
             delivery_attempt=self.attempts,
             max_body_bytes=32_000_000,
         )
-
-    def replayed(self, *, generation: int) -> Message:
-        """Return the message that runs all handlers of the event again, as `relay replay` makes it."""
-        delivery = self.delivery
-        attributes = {
-            **self.message.attributes,
-            "event_id": delivery.event_id,
-            "event_type": delivery.event_type,
-            "received_at": delivery.received_at.isoformat(timespec="milliseconds"),
-            "generation": str(generation),
-            "rerun": "completed",
-        }
-        return Message(data=self.message.data, attributes=attributes, ordering_key=delivery.ordering_key)
 
 
 @dataclass(slots=True)
@@ -203,7 +190,7 @@ class PushGate:
     def _forwarded(self, one: Pushed) -> bool:
         """Copy the message to the dead-letter topic, with the attributes that Pub/Sub adds when it gives up."""
         given_up = {
-            "CloudPubSubDeadLetterSourceDeliveryCount": str(one.attempts),
+            Attribute.GIVEN_UP_ATTEMPTS: str(one.attempts),
             "CloudPubSubDeadLetterSourceSubscription": self._subscription,
             "CloudPubSubDeadLetterSourceTopicPublishTime": one.published_at.isoformat(timespec="milliseconds"),
         }

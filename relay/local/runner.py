@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from relay.local.customer import CustomerSystem, Received
 from relay.local.display import Terminal
 from relay.local.following import Watch
 from relay.local.installation import services_environ
-from relay.local.processes import free_port, is_taken
+from relay.local.processes import Child, free_port, is_taken
 from relay.local.reloading import ReloadingWorker, folder_of
 from relay.local.scenarios import Stage
 from relay.local.services import start_service
@@ -109,16 +110,26 @@ class LocalRun:
         )
         simulated = {**onestock.environ, **self._customer(parts)}
         settings = services_environ(broker.names, chosen=environ, simulated=simulated)
-        worker = ReloadingWorker(broker.gate, self._terminal, settings=settings, output=logs / "worker.log")
-        parts.enter_context(worker.running())
-        output = logs / "receiver.log"
-        receiver = start_service("receiver", port=wishes.receiver_port, settings=settings, output=output)
-        parts.enter_context(receiver)
+        receiver = self._start_services(parts, broker, settings, logs)
         stage = self._stage(onestock, broker, settings)
         control = Control(stage, broker.gate, broker.events)
         self._announce(parts, settings, control_url=parts.enter_context(control.open()), logs=logs)
         self._feed(parts, stage)
         return Watch(self._terminal, reader, gate=broker.gate, stage=stage, receiver=receiver, logs=logs)
+
+    def _start_services(
+        self, parts: contextlib.ExitStack, broker: Broker, settings: Mapping[str, str], logs: Path
+    ) -> Child:
+        """Start the worker and, beside it, the receiver, which is returned."""
+        worker = ReloadingWorker(broker.gate, self._terminal, settings=settings, output=logs / "worker.log")
+        port, output = self._wishes.receiver_port, logs / "receiver.log"
+        with ThreadPoolExecutor() as pool:
+            starting = pool.submit(start_service, "receiver", port=port, settings=settings, output=output)
+            try:
+                parts.enter_context(worker.running())
+            finally:
+                receiver = parts.enter_context(starting.result())
+        return receiver
 
     def _stage(self, onestock: Simulator, broker: Broker, settings: Mapping[str, str]) -> Stage:
         stage = Stage(
@@ -138,7 +149,7 @@ class LocalRun:
         variables = {
             name: value
             for name, value in settings.items()
-            if name.startswith(("GOOGLE_CLOUD_PROJECT", "PUBSUB_", "ONESTOCK_", "HANDLERS_PACKAGE"))
+            if name.startswith(("GOOGLE_CLOUD_PROJECT", "PUBSUB_", "PUSH_AUTH", "ONESTOCK_", "HANDLERS_PACKAGE"))
         }
         variables |= {
             "RECEIVER_URL": f"http://127.0.0.1:{self._wishes.receiver_port}",

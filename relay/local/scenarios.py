@@ -12,7 +12,8 @@ import requests
 from relay.local.emulator import Emulator
 from relay.local.simulator import Site, send
 
-OUTAGE_SECONDS = 8
+OUTAGE_SECONDS = 15
+"""Longer than a webhook waits for Pub/Sub, so that OneStock sees a 503."""
 BURST = 50
 UNKNOWN_EVENT_TYPE = "customer_workflow_ended"
 
@@ -64,7 +65,7 @@ def order_fulfilled(stage: Stage) -> Iterator[str]:
 
 
 def partial_refund(stage: Stage) -> Iterator[str]:
-    """Run out of one of two items, which is to be refunded, and send the other."""
+    """Run out of one of two items: it is to be refunded."""
     order_id = stage.order()
     stage.site.move_order(order_id, "picking")
     yield f"order {order_id} is in picking"
@@ -93,7 +94,7 @@ def stock_import_failed(stage: Stage) -> Iterator[str]:
 
 
 def duplicate(stage: Stage) -> Iterator[str]:
-    """Send one event twice, as OneStock does when it saw no acknowledgement."""
+    """Send one event twice: no handler runs again."""
     order_id = stage.order()
     stage.site.move_order(order_id, "picking")
     yield f"order {order_id} is in picking"
@@ -112,7 +113,7 @@ def out_of_order(stage: Stage) -> Iterator[str]:
 
 
 def unreadable(stage: Stage) -> Iterator[str]:
-    """Send a body that is no JSON: it goes to the dead letters."""
+    """Send a body that is no JSON: a dead letter."""
     stage.put("order_state_changed", b"this body is not JSON")
     yield "a webhook without JSON is sent"
 
@@ -141,7 +142,7 @@ def burst(stage: Stage) -> Iterator[str]:
 
 
 def outage(stage: Stage) -> Iterator[str]:
-    """Take Pub/Sub away for a while: OneStock gets 503 and sends again until the event is stored."""
+    """Take Pub/Sub away: OneStock sends until it is back."""
     stage.emulator.freeze()
     stage.is_frozen = True
     try:

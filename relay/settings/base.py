@@ -1,15 +1,17 @@
 """What the settings have in common: how they are read, and what more than one of them reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from relay.errors import ConfigurationError
+from relay.errors import ConfigurationError, SettingMissing
 
+_MISSING = "missing"
 _RESOURCE_NAME = re.compile(r"[A-Za-z][\w.~+%-]{2,254}", re.ASCII)
 
 
@@ -69,12 +71,14 @@ class FromEnviron(BaseModel):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Return the settings in `environ`; an empty variable counts as missing.
 
-        Raises ConfigurationError with one line that names every variable that is missing or wrong.
+        Raises ConfigurationError with one line that names every variable that is missing or wrong; SettingMissing
+        where one is missing.
         """
         try:
             return cls.model_validate({name: value for name, value in environ.items() if value.strip()})
         except ValidationError as error:
-            raise ConfigurationError(_problems_of(error)) from None
+            problems = error.errors(include_url=False, include_context=False, include_input=False)
+            raise _error_of(problems)("; ".join(_text_of(problem) for problem in problems)) from None
 
 
 class PubSubSettings(FromEnviron):
@@ -134,12 +138,14 @@ class ServiceSettings(PubSubSettings):
         return self.cloud_run_service is not None
 
 
-def _problems_of(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = []
-    for problem in problems:
-        text = problem["msg"].removeprefix("Value error, ")
-        # The variable of a nested part of the settings stands behind the part's own name.
-        variable = next((str(part) for part in problem["loc"] if str(part).isupper()), "")
-        texts.append(f"{variable}: {text}" if variable else text)
-    return "; ".join(texts)
+def _error_of(problems: Sequence[ErrorDetails]) -> type[ConfigurationError]:
+    return SettingMissing if any(problem["type"] == _MISSING for problem in problems) else ConfigurationError
+
+
+def _text_of(problem: ErrorDetails) -> str:
+    # The variable of a nested part of the settings stands behind the part's own name.
+    variable = next((str(part) for part in problem["loc"] if str(part).isupper()), "")
+    if problem["type"] == _MISSING:
+        return f"{variable} is not set"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{variable}: {text}" if variable else text

@@ -14,7 +14,7 @@ FAR_AHEAD = (datetime.now(UTC) + timedelta(days=15)).isoformat()
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"GOOGLE_CLOUD_PROJECT": " "}, "GOOGLE_CLOUD_PROJECT: Field required"),
+        ({"GOOGLE_CLOUD_PROJECT": " "}, "GOOGLE_CLOUD_PROJECT is not set"),
         ({"PUBSUB_TOPIC": "a/b/!"}, "PUBSUB_TOPIC: is not a Pub/Sub name"),
         ({"PUBSUB_EMULATOR_HOST": "http://127.0.0.1"}, "PUBSUB_EMULATOR_HOST: is not host:port"),
         ({"ONESTOCK_HASH_KEYS": " , "}, "ONESTOCK_HASH_KEYS: missing"),

@@ -230,3 +230,36 @@ def test_a_missing_emulator_is_told_in_one_line(checkout: Checkout, tmp_path: Pa
     assert ended.returncode == 2
     assert ended.stderr.startswith("No Pub/Sub emulator found")
     assert len(ended.stderr.splitlines()) == 1
+
+
+ANSWERS_IN_JSON = [
+    "trigger list",
+    "trigger unreadable",
+    "trigger order-fulfilled",
+    "send order_state_changed",
+    "dead-letters list",
+    "dead-letters redrive --dry-run",
+    "dead-letters discard --dry-run",
+    "reconcile --since 1h --dry-run",
+    "ledger --since 1h",
+    "trace --order ORD-5001",
+    "doctor",
+    "webhooks list",
+    "webhooks show WH-1",
+]
+
+
+def test_the_commands_against_the_run_answer_in_json(checkout: Checkout) -> None:
+    checkout.save(RAISING)
+    checkout.start("--rate", "0")
+    checkout.wait_for("loaded ")
+
+    answers = {command: checkout.run(*command.split(), "--json") for command in ANSWERS_IN_JSON}
+
+    unparsed = {}
+    for command, ended in answers.items():
+        try:
+            json.loads(ended.stdout)
+        except ValueError:
+            unparsed[command] = ended.stdout + ended.stderr
+    assert unparsed == {}
