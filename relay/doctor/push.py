@@ -150,8 +150,6 @@ def _invoker_check(worker: Service, facts: Facts) -> Finding:
         close = [service.switch_invoker_check(on=True)] if worker.serving.is_open else []
         return bad(check, text, *close, *([service.refuse_strangers()] if is_granted_to_all else []))
     if push_auth == PushAuth.OIDC and is_on:
-        text = (
-            "PUSH_AUTH is oidc, but Cloud Run may replace the signature that the worker verifies: it refuses every push"
-        )
+        text = "PUSH_AUTH is oidc, but Cloud Run may replace the signature: the worker then refuses every push"
         return bad(check, text, *service.update(variables={"PUSH_AUTH": PushAuth.IAM}))
     return good(check, "Cloud Run verifies the caller" if is_on else "the worker verifies the caller")

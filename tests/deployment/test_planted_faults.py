@@ -60,7 +60,7 @@ class Installation:
         environ["PUBSUB_EMULATOR_HOST"] = self.cloud.pubsub_emulator
         words = ["bash", "-c", command.replace("YOUR-ADDRESS", ADDRESS)]
         folder = self.deployer.sources
-        ended = subprocess.run(words, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+        ended = subprocess.run(words, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
         assert ended.returncode == 0, f"{command}: {ended.stderr}"
 
     def set(self, service: str, **variables: str) -> None:

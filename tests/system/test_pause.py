@@ -1,20 +1,19 @@
 """`relay pause` stops the pushes and loses nothing; `relay resume` brings every event, in its order."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import requests
 
-from relay.local.emulator import Emulator
-from tests.support.parts import OneStock, PubSub, Service, Tool, new_pubsub, order_event
+from relay.local.services import ROOT
+from tests.support.parts import OneStock, PubSub, Service, Tool, order_event
 from tests.support.waiting import wait_until
 
 EVENTS = 20
-
-
-@pytest.fixture
-def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
-    return new_pubsub(emulator, worker_port)
 
 
 @pytest.fixture
@@ -127,3 +126,18 @@ def test_what_cannot_be_paused_or_resumed_is_told_in_one_line(pubsub: PubSub, op
     assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
     assert "not-there" in missing.stderr
     assert without_reason.returncode == 2
+
+
+def test_doctor_says_since_when_and_why_and_its_command_ends_the_pause(pubsub: PubSub, operator: Tool) -> None:
+    before = subscription(pubsub)
+    operator.run("pause", "--reason", "the shop moves")
+
+    examined = operator.run("doctor", "--json")
+    pause = next(finding for finding in json.loads(examined.stdout) if finding["check"] == "pause")
+    command = pause["commands"][0].replace("python", sys.executable)
+    environ = {**os.environ, **operator.environ}
+    subprocess.run(["bash", "-c", command], cwd=ROOT, env=environ, check=True, capture_output=True, timeout=60)
+
+    assert (examined.returncode, pause["verdict"]) == (1, "bad")
+    assert "UTC (the shop moves)" in pause["text"]
+    assert subscription(pubsub) == before
