@@ -157,8 +157,8 @@ class HandOver:
             raise Retry(f"not refunded yet, since a piece could be refunded twice: {text}")
         return (
             f"not refunded after {self._refund_wait_seconds:g} s, since a piece could be refunded twice: {text}. Look "
-            "at the order in OneStock: once quantity and index_ranges agree there, redrive this dead letter; else refund "
-            "by hand and discard it. If this happens to every order, check ONESTOCK_INDEX_RANGE_END"
+            "at the order in OneStock: once quantity and index_ranges agree there, redrive this dead letter; else "
+            "refund by hand and discard it. If this happens to every order, check ONESTOCK_INDEX_RANGE_END"
         )
 
     def _order(self, orders: OrderLookup, order_id: str | None, parcel_id: str | None) -> Order | None:

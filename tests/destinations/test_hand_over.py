@@ -341,7 +341,7 @@ def test_a_refund_waits_until_onestock_says_which_piece_it_is(
 ) -> None:
     shop.remove(0, 1)
     spans = shop.groups[0].pop("index_ranges")
-    with pytest.raises(Retry, match="not refunded yet.*line item group G0 .*gives no index_ranges"):
+    with pytest.raises(Retry, match=r"not refunded yet.*line item group G0 .*gives no index_ranges"):
         hand_over.effects(EVENT, order_id="ORD-1")
     shop.groups[0] |= {"id": "renamed", "index_ranges": spans}
 
@@ -358,7 +358,9 @@ def test_a_refund_that_stays_uncertain_is_rejected_with_what_a_person_can_do(
     shop.groups[0]["quantity"] = 2
     shop.now += timedelta(seconds=WAIT_SECONDS + 1)
 
-    with pytest.raises(Reject, match="not refunded after 900 s.*name 1 pieces.*Look at the order in OneStock.*redrive"):
+    with pytest.raises(
+        Reject, match=r"not refunded after 900 s.*name 1 pieces.*Look at the order in OneStock.*redrive"
+    ):
         hand_over.effects(EVENT, order_id="ORD-1")
 
     assert customer.requests == []
