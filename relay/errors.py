@@ -18,6 +18,7 @@
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
     |- UnreadableContent        no handler can ever read this event: it goes to quarantine
     |- StoreError               the idempotency store cannot answer: 503, no handler ran
+    |- NotRecorded              a handler ran, but the idempotency store does not know it: 503
     |- OneStockError            a call to OneStock's API failed; in a handler: 503 unless the handler catches it
     |  |- OneStockUnavailable   no answer, too many requests, or OneStock's own error: later may help
     |  |- OneStockUnreadable    the answer is not what is documented
@@ -109,6 +110,10 @@ class UnreadableContent(RelayError):
 
 class StoreError(RelayError):
     """The idempotency store does not answer. Before a run this means that no handler ran."""
+
+
+class NotRecorded(RelayError):
+    """The work is done, but the store was silent until the claim's end; the next delivery does it once more."""
 
 
 class ClaimLost(RelayError):

@@ -5,7 +5,7 @@ The models require only what "Webhook configuration" (OneStock) makes certain, a
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
@@ -67,6 +67,7 @@ class Event(BaseModel):
 
     _delivery: Delivery | None = PrivateAttr(default=None)
     _content: dict[str, Any] | None = PrivateAttr(default=None)
+    _check_claim: Callable[[float], None] | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -79,8 +80,10 @@ class Event(BaseModel):
                 raise HandlerError(message)
 
     @classmethod
-    def of(cls, delivery: Delivery, content: dict[str, Any]) -> Self:
-        """Return the event of `delivery`, whose body was read as `content`.
+    def of(
+        cls, delivery: Delivery, content: dict[str, Any], *, check_claim: Callable[[float], None] | None = None
+    ) -> Self:
+        """Return the event of `delivery`, whose body was read as `content`; `check_claim` is what `check_claim` asks.
 
         Raises UnreadableContent with the fields that do not fit, never with their values.
         """
@@ -88,7 +91,7 @@ class Event(BaseModel):
             event = cls.model_validate(content)
         except ValidationError as error:
             raise UnreadableContent(f"does not fit {cls.__name__}: {_describe(error)}") from error
-        event._delivery, event._content = delivery, content  # noqa: SLF001 - its own
+        event._delivery, event._content, event._check_claim = delivery, content, check_claim  # noqa: SLF001 - its own
         return event
 
     @property
@@ -142,6 +145,17 @@ class Event(BaseModel):
     def log_context(self) -> dict[str, Any]:
         """Pass it as `extra=` to a logger that runs outside the handler's own thread; inside it is automatic."""
         return {"labels": labels_of(self.delivery)}
+
+    def check_claim(self, for_seconds: float = 0.0) -> None:
+        """Return if this run still holds its claim, and will for `for_seconds` more; else stop the handler.
+
+        Call it right before an effect that must not happen twice and that cannot be undone, with the time that the
+        effect may take. A run that was frozen for longer than its lease (Cloud Run may withdraw the CPU) would
+        otherwise repeat what another delivery has done meanwhile. Let the exception pass: the delivery is nacked.
+        An event that was made by hand always holds its claim.
+        """
+        if self._check_claim is not None:
+            self._check_claim(for_seconds)
 
     def _made_up_delivery(self) -> Delivery:
         event_type = min(self.event_types, default=UNKNOWN_EVENT_TYPE)

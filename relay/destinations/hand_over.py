@@ -1,26 +1,27 @@
-"""Hands over to the customer's systems what they have not been given yet: each refund and shipment once, and events."""
+"""Hands each refund and shipment over to the customer's systems once, and the events themselves."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, assert_never
+from datetime import UTC, datetime
+from typing import Protocol, Self
 
 from relay.destinations.effects import REFUND, SHIPMENT, Effect, Rules, effects_of
 from relay.destinations.envelope import body_of, id_of
 from relay.destinations.sender import Destination, Sender
-from relay.errors import ClaimLost, OneStockError, OneStockNotFound, StoreError
+from relay.errors import ClaimLost, NotRecorded, OneStockError, OneStockNotFound, StoreError
 from relay.events import Event
 from relay.onestock.http import PooledExchange
 from relay.onestock.models import Order, Parcel
 from relay.registry import Reject, Retry
 from relay.settings.destinations import EVERY_OTHER, DestinationSettings
-from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale, Store
-from relay.stores.completing import complete
+from relay.stores import Busy, ClaimRequest, Completion, Done, Stale, Store
+from relay.stores.once import Hold, Once
 
 logger = logging.getLogger(__name__)
 
 
-class Orders(Protocol):
+class OrderLookup(Protocol):
     """Tells how an order is now; `relay.onestock.OneStock` does."""
 
     def get_order(self, order_id: str) -> Order:
@@ -55,14 +56,6 @@ class Destinations:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """How long a claim on an effect holds if its holder dies, and how long it is remembered that it was done."""
-
-    lease_seconds: float
-    retention_seconds: float
-
-
 class HandOver:
     """A handler that takes a parameter of this type gets it ready-made. Safe for any number of threads."""
 
@@ -71,30 +64,43 @@ class HandOver:
         destinations: Destinations,
         *,
         sender: Sender,
-        store: Store,
-        memory: Memory,
+        once: Once,
+        lease_seconds: float,
         rules: Rules,
-        orders: Orders | None,
+        refund_wait_seconds: float,
+        orders: OrderLookup | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`orders` may be None where no effect has a destination."""
+        """`orders` may be None where no effect has a destination.
+
+        `lease_seconds`: how long a claim on an effect holds if its holder dies. `refund_wait_seconds`: how long after
+        its receipt an event waits for OneStock to say for certain which pieces are meant.
+        """
         self._destinations = destinations
         self._sender = sender
-        self._store = store
-        self._memory = memory
+        self._once = once
+        self._lease_seconds = lease_seconds
         self._rules = rules
+        self._refund_wait_seconds = refund_wait_seconds
         self._orders = orders
+        self._now = now
 
     @classmethod
     def connected(
-        cls, settings: DestinationSettings, *, store: Store, lease_seconds: float, orders: Orders | None
+        cls, settings: DestinationSettings, *, store: Store, lease_seconds: float, orders: OrderLookup | None
     ) -> Self:
         """Return one with connections of its own. Nothing is sent before the first event."""
         return cls(
             Destinations.of(settings),
             sender=Sender(PooledExchange(), budget_seconds=settings.budget_seconds),
-            store=store,
-            memory=Memory(lease_seconds=lease_seconds, retention_seconds=settings.effect_retention_seconds),
-            rules=Rules(refund_states=settings.refund_states, shipment_states=settings.shipment_states),
+            once=Once(store, retention_seconds=settings.effect_retention_seconds),
+            lease_seconds=lease_seconds,
+            rules=Rules(
+                refund_states=settings.refund_states,
+                shipment_states=settings.shipment_states,
+                is_range_end_included=settings.index_range_end == "included",
+            ),
+            refund_wait_seconds=settings.refund_wait_seconds,
             orders=orders,
         )
 
@@ -107,16 +113,20 @@ class HandOver:
         if destination is None:
             return
         body = body_of(event.event_type, timestamp=event.occurred_at or event.received_at, data=event.raw_body)
-        status = self._sender.send(destination, body, webhook_id=event.event_id)
+        try:
+            status = self._sender.send(destination, body, webhook_id=event.event_id, check_claim=event.check_claim)
+        except StoreError as error:
+            raise Retry(str(error)) from error
         logger.info("Handed over the event to %s: answered %d", destination.host, status)
 
     def effects(self, event: Event, *, order_id: str | None, parcel_id: str | None = None) -> None:
         """Fetch the event's order, and hand over each refund and shipment that was not handed over before.
 
-        Does nothing if neither has a destination. An event that names a parcel only is of the parcel's order. What is
-        refused does not hold up the rest of the order; what fails does, so that the sequence stays.
+        Does nothing if neither has a destination. An event that names a parcel only is of the parcel's order. A refund
+        that the customer's system refuses does not hold up the rest of the order, nor does one whose piece is
+        uncertain; what fails does, so that the sequence stays.
 
-        Raises Retry if something is to be handed over later, else Reject if something was refused.
+        Raises Retry if something is to be handed over later, else Reject if something was refused or stays uncertain.
         """
         if not self._destinations.effects or self._orders is None:
             return
@@ -124,16 +134,34 @@ class HandOver:
         if order is None:
             logger.warning("The event names neither an order nor a parcel; nothing is handed over")
             return
+        asked = effects_of(order, self._rules, kinds=self._destinations.effects)
         refusals = []
-        for effect in effects_of(order, self._rules, kinds=self._destinations.effects):
+        for effect in asked.certain:
             try:
-                self._once(effect, event)
+                self._hand_over_once(effect, event)
             except Reject as error:
                 refusals.append(str(error))
+        if asked.doubts:
+            refusals.append(self._given_up(asked.doubts, event))
         if refusals:
             raise Reject("; ".join(refusals))
 
-    def _order(self, orders: Orders, order_id: str | None, parcel_id: str | None) -> Order | None:
+    def _given_up(self, doubts: Sequence[str], event: Event) -> str:
+        """Return what a person has to know of refunds that stay uncertain. Raises Retry while they may become certain.
+
+        OneStock's answer may be in the middle of a change, which is over at one of the next attempts.
+        """
+        text = "; ".join(doubts)
+        age_seconds = (self._now() - event.received_at).total_seconds()
+        if age_seconds < self._refund_wait_seconds:
+            raise Retry(f"not refunded yet, since a piece could be refunded twice: {text}")
+        return (
+            f"not refunded after {self._refund_wait_seconds:g} s, since a piece could be refunded twice: {text}. Look "
+            "at the order in OneStock: once quantity and index_ranges agree there, redrive this dead letter; else "
+            "refund by hand and discard it. If this happens to every order, check ONESTOCK_INDEX_RANGE_END"
+        )
+
+    def _order(self, orders: OrderLookup, order_id: str | None, parcel_id: str | None) -> Order | None:
         try:
             if order_id is None and parcel_id is not None:
                 order_id = orders.get_parcel(parcel_id).order_id
@@ -146,46 +174,24 @@ class HandOver:
                 raise Retry(str(error)) from error
             raise
 
-    def _once(self, effect: Effect, event: Event) -> None:
+    def _hand_over_once(self, effect: Effect, event: Event) -> None:
+        """Hand the effect over unless it was before. Raises Retry or Reject."""
         destination = self._destinations.effects[effect.kind]
-        claim = self._claim(effect)
-        if claim is None:
-            return
         happened_at = event.occurred_at or event.received_at
         body = body_of(effect.kind, timestamp=happened_at, data={**effect.data, "event_id": event.event_id})
-        try:
-            status = self._sender.send(destination, body, webhook_id=id_of(effect.key))
-        except BaseException:
-            self._release(claim)
-            raise
-        self._complete(claim)
-        logger.info("Handed over %s to %s: answered %d", effect.key, destination.host, status)
 
-    def _claim(self, effect: Effect) -> Claim | None:
-        """Return the claim on the effect, None if it was handed over before. Raises Retry while somebody else does."""
+        def send(hold: Hold) -> tuple[Completion, int]:
+            status = self._sender.send(destination, body, webhook_id=id_of(effect.key), check_claim=hold.check)
+            return Completion.HANDLED, status
+
         try:
-            claim = self._store.claim(ClaimRequest(key=effect.key, lease_seconds=self._memory.lease_seconds))
-        except StoreError as error:
+            ended = self._once.run(ClaimRequest(key=effect.key, lease_seconds=self._lease_seconds), send)
+        except (StoreError, ClaimLost) as error:
             raise Retry(str(error)) from error
-        match claim:
-            case Claim():
-                return claim
-            case Done():
-                return None
-            case Busy() | Stale():
-                raise Retry(f"another delivery is handing over {effect.key}")
-        assert_never(claim)
-
-    def _complete(self, claim: Claim) -> None:
-        try:
-            complete(self._store, claim, Completion.HANDLED, retention_seconds=self._memory.retention_seconds)
-        except (StoreError, ClaimLost) as error:
-            # It may be handed over once more, under the same webhook-id.
-            raise Retry(f"{claim.request.key} was handed over, but is not recorded: {error}") from error
-
-    def _release(self, claim: Claim) -> None:
-        try:
-            self._store.release(claim)
-        except (StoreError, ClaimLost) as error:
-            # The claim ends with its lease; until then this effect is answered Retry.
-            logger.warning("A claim was not released: %s", error)
+        except NotRecorded as error:
+            # The effect may be handed over once more, under the same webhook-id.
+            raise Retry(f"handed over, but not recorded: {error}") from error
+        if isinstance(ended, Busy | Stale):
+            raise Retry(f"another delivery is handing over {effect.key}")
+        if not isinstance(ended, Done):
+            logger.info("Handed over %s to %s: answered %d", effect.key, destination.host, ended)

@@ -1,4 +1,4 @@
-"""One thing to one destination: a signed request, and what its answer means for the event."""
+"""Sends one signed request to a destination, and says what the answer means for the event."""
 
 import threading
 import time
@@ -56,8 +56,13 @@ class Sender:
         self._lock = threading.Lock()
         self._closed_until: dict[str, float] = {}
 
-    def send(self, destination: Destination, body: bytes, *, webhook_id: str) -> int:
+    def send(
+        self, destination: Destination, body: bytes, *, webhook_id: str, check_claim: Callable[[float], None]
+    ) -> int:
         """Return the status with which the destination took it.
+
+        `check_claim` is called right before the request leaves, with the seconds that the request may take; what it
+        raises keeps the request back. A worker that is frozen after that sends nothing either: the deadline is over.
 
         Raises Retry for 429, 5xx, no answer, and what nobody foresaw; Reject for any other 4xx. While a destination's
         Retry-After lasts, nothing is sent to its host: Retry at once.
@@ -65,6 +70,7 @@ class Sender:
         self._check_open(destination)
         headers = signed_headers(body, webhook_id=webhook_id, secrets=destination.secrets, timestamp=self._now())
         deadline = self._clock() + self._budget_seconds
+        check_claim(self._budget_seconds)
         try:
             answer = self._exchange(
                 "POST", destination.url, headers={**_HEADERS, **headers}, body=body, deadline=deadline

@@ -1,15 +1,16 @@
-"""What the worker's own handlers read: where they hand over what happened, and what is a refund or a shipment."""
+"""What the worker's own handlers read: where they hand over refunds, shipments and events, and by which rules."""
 
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from relay.message import is_event_type
 from relay.settings.base import FromEnviron, http_url_parts, split_commas
+from relay.topology import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS
 
 EVERY_OTHER = "*"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - marks a secret, and is none
@@ -99,6 +100,19 @@ class DestinationSettings(FromEnviron):
         alias="SHIPMENT_STATES",
         description="The states in which a parcel with tracking is a shipment, comma separated; unset, in every state.",
     )
+    index_range_end: Literal["included", "excluded"] = Field(
+        default="included",
+        alias="ONESTOCK_INDEX_RANGE_END",
+        description="Whether the last index of an index range belongs to it: included ({from: 0, to: 1} is two pieces) "
+        "or excluded. OneStock does not document it; a wrong value refunds nothing and says so in the dead letters.",
+    )
+    refund_wait_seconds: float = Field(
+        default=900,
+        alias="REFUND_WAIT_SECONDS",
+        ge=0,
+        description="How long after its receipt an event is retried while OneStock does not say for certain which "
+        "pieces to refund, in seconds; then it goes to the dead letters. Later events of the order wait meanwhile.",
+    )
     budget_seconds: float = Field(
         default=10,
         alias="DESTINATION_BUDGET_SECONDS",
@@ -108,9 +122,9 @@ class DestinationSettings(FromEnviron):
     effect_retention_seconds: float = Field(
         default=400 * 86_400,
         alias="EFFECT_RETENTION_SECONDS",
-        ge=8 * 86_400,
-        description="How long it is remembered that a refund or a shipment was handed over, in seconds; longer than an "
-        "order can still change.",
+        ge=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
+        description="How long the worker remembers that it handed over a refund or a shipment, in seconds; longer than "
+        "an order can still change.",
     )
 
     @model_validator(mode="after")

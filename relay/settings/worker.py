@@ -102,6 +102,13 @@ class WorkerSettings(ServiceSettings):
         gt=0,
         description="How long a claim on a handler run holds if the worker dies, in seconds.",
     )
+    max_overdue_runs: int = Field(
+        default=32,
+        alias="MAX_OVERDUE_RUNS",
+        ge=1,
+        description="How many handler runs may go on after their budget. From then on deliveries are nacked without a "
+        "run, and /health fails, so that the platform replaces the instance.",
+    )
     retention_seconds: float = Field(
         default=COMPLETED_RUNS_ARE_REMEMBERED_SECONDS,
         alias="RETENTION_SECONDS",

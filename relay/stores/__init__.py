@@ -67,6 +67,8 @@ class Claim:
     request: ClaimRequest
     token: int
     """The fencing token: higher than that of every earlier claim of this key."""
+    holder: str = ""
+    """A name made up for this claim, by which a store recognises its own unconfirmed writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,11 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The run has ended before, in this way."""
+    """An earlier delivery ended the run, in this way."""
 
     completion: Completion
     event_id: str = field(default="", compare=False)
-    """The event whose run it was: another one where both tell of the same change."""
+    """The event whose run ended: a different event where both tell of the same change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Store(Protocol):
         claim ----- lease -----> free again       (the holder died)
         claim -- complete ----------------- retention -----------------> forgotten
         claim -- release -> as it was before      (the run failed)
+
+    One clock measures a lease, whatever the clocks of the workers say.
     """
 
     def claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
@@ -107,7 +111,7 @@ class Store(Protocol):
         ...
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
-        """Record that the run has ended; once more for the same claim changes nothing.
+        """Record that the run has ended. Calling it again for the same claim changes nothing.
 
         Raises ClaimLost if the claim is no longer ours.
         """
@@ -115,4 +119,8 @@ class Store(Protocol):
 
     def release(self, claim: Claim) -> None:
         """Give the claim back, so that the next delivery runs. Raises ClaimLost if it is no longer ours."""
+        ...
+
+    def holds(self, claim: Claim, *, for_seconds: float) -> bool:
+        """Return whether the claim is still ours and its lease lasts for `for_seconds` more."""
         ...

@@ -38,8 +38,9 @@ class MemoryStore:
         request = claim.request
         with self._lock:
             expires_at = self._forget_expired() + retention_seconds
-            if self._own(claim).held_until is None:
+            if self._is_settled(claim):
                 return
+            self._check_ours(claim)
             for key in request.run_keys:
                 self._write(key, Record.ended(request, completion, expires_at=expires_at))
             if request.sequence is not None:
@@ -52,9 +53,17 @@ class MemoryStore:
         """See `Store.release`."""
         with self._lock:
             self._forget_expired()
-            self._own(claim)
+            self._check_ours(claim)
             for key in claim.request.all_keys:
                 self._write(key, replace(self._records[key], held_until=None))
+
+    def holds(self, claim: Claim, *, for_seconds: float) -> bool:
+        """See `Store.holds`."""
+        with self._lock:
+            now = self._forget_expired()
+            record = self._records.get(claim.request.run_keys[0])
+            is_ours = self._holders.get(claim.request.run_keys[0]) == claim.token
+            return is_ours and record is not None and record.is_held(now + for_seconds)
 
     def _claim(self, request: ClaimRequest) -> Claim | Busy | Done | Stale:
         now = self._forget_expired()
@@ -69,11 +78,13 @@ class MemoryStore:
             self._write(key, Record.claimed(self._records.get(key), request, now))
         return Claim(request=request, token=token)
 
-    def _own(self, claim: Claim) -> Record:
-        """Return the run's record; all of its records are still the holder's."""
-        if any(self._holders.get(key) != claim.token for key in claim.request.run_keys):
+    def _is_settled(self, claim: Claim) -> bool:
+        key = claim.request.run_keys[0]
+        return self._holders.get(key) == claim.token and self._records[key].held_until is None
+
+    def _check_ours(self, claim: Claim) -> None:
+        if any(self._holders.get(key) != claim.token for key in claim.request.all_keys):
             raise ClaimLost(f"the claim on {claim.request.key} ended before its run did; the run is not recorded")
-        return self._records[claim.request.run_keys[0]]
 
     def _write(self, key: str, record: Record) -> None:
         self._records[key] = record

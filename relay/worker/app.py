@@ -21,8 +21,9 @@ from relay.settings.worker import PushAuth, WorkerSettings
 from relay.tracing import Trace
 from relay.worker import push
 from relay.worker.auth import Authenticate
-from relay.worker.dispatch import Dispatcher, Outcome, Run
+from relay.worker.dispatch import Dispatcher, HandlerRun
 from relay.worker.invoker import authorization_of
+from relay.worker.outcome import Outcome
 
 PUSH_PATH = "/pubsub/push"
 WATCHDOG_PATH = "/onestock/watchdog"
@@ -40,7 +41,7 @@ _SEVERITY = {
     Outcome.QUARANTINED: logging.WARNING,
 }
 
-_NO_FAILURE = frozenset({Outcome.HANDLED, Outcome.DUPLICATE, Outcome.STALE, Outcome.BUSY})
+_NO_FAILURE = frozenset({Outcome.HANDLED, Outcome.DUPLICATE, Outcome.STALE, Outcome.BUSY, Outcome.UNHANDLED})
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def create_app(
         return _acknowledgement(outcome.status)
 
     app.add_url_rule(PUSH_PATH, view_func=receive_push, methods=["POST"])
-    app.add_url_rule("/health", "health", lambda: {"status": "ok"}, methods=["GET"])
+    app.add_url_rule("/health", "health", lambda: _health_of(dispatcher), methods=["GET"])
     if watchdog is not None:
         look = _watchdog_view(watchdog, authenticate_scheduler or authenticate, settings.push_auth)
         app.add_url_rule(WATCHDOG_PATH, "watchdog", look, methods=["POST"])
@@ -84,6 +85,13 @@ def create_app(
     app.register_error_handler(AuthenticationError, _unauthenticated)
     app.register_error_handler(Exception, _unexpected_error)
     return app
+
+
+def _health_of(dispatcher: Dispatcher) -> ResponseReturnValue:
+    """Fail while no handler can be started, so that the platform replaces the instance."""
+    if dispatcher.is_overloaded:
+        return {"status": "too many handler runs go on after their budget"}, HTTPStatus.SERVICE_UNAVAILABLE
+    return {"status": "ok"}, HTTPStatus.OK
 
 
 def _body_of(request: Request) -> bytes:
@@ -153,7 +161,7 @@ def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate, push_auth: Pu
 
 
 def _write_line(
-    delivery: Delivery, outcome: Outcome, runs: list[Run], *, context: logs.LogContext, latency_seconds: float
+    delivery: Delivery, outcome: Outcome, runs: list[HandlerRun], *, context: logs.LogContext, latency_seconds: float
 ) -> None:
     """Write the canonical line of a delivery."""
     status = int(outcome.status)
@@ -188,13 +196,13 @@ def _write_line(
     )
 
 
-def _fields_of(run: Run) -> dict[str, Any]:
+def _fields_of(run: HandlerRun) -> dict[str, Any]:
     fields = {"name": run.handler, "outcome": run.outcome, "latency_ms": round(run.latency_seconds * 1000, 2)}
     return {**fields, "reason": run.reason} if run.reason else fields
 
 
-def _text_of(delivery: Delivery, outcome: Outcome, runs: list[Run], latency_seconds: float) -> str:
-    if outcome is Outcome.UNHANDLED:
+def _text_of(delivery: Delivery, outcome: Outcome, runs: list[HandlerRun], latency_seconds: float) -> str:
+    if outcome is Outcome.UNHANDLED and not runs:
         return (
             f"No handler for {delivery.event_type!r} (event {delivery.event_id}): acknowledged and counted as "
             f"unhandled. To handle it, put this into handlers/:\n{suggestion_for(delivery.event_type)}"

@@ -1,4 +1,4 @@
-"""Who may push. `oidc` verifies Pub/Sub's token here; `iam` (invoker.py) relies on Cloud Run; `off` asks nobody.
+"""Who may push. `oidc` verifies Pub/Sub's token here; `iam` (invoker.py) relies on Cloud Run; `off` lets everybody in.
 
 Source: "Authentication for push subscriptions" (Google Cloud Pub/Sub documentation).
 """
@@ -25,6 +25,7 @@ FetchCertificates = Callable[[], Mapping[str, str]]
 
 CERTIFICATES_LIFETIME_SECONDS = 3_600
 MIN_SECONDS_BETWEEN_FETCHES = 60  # Made-up key ids must not make us call Google for each request.
+MIN_SECONDS_BETWEEN_FIRST_FETCHES = 1  # Without any certificate every push is nacked: try again soon.
 FETCH_TIMEOUT_SECONDS = 5
 MAX_REMEMBERED_TOKENS = 100  # Pub/Sub uses one token for many pushes; only verified ones are remembered.
 
@@ -67,7 +68,11 @@ def certificates_from(url: str) -> FetchCertificates:
 
 
 class CertificateCache:
-    """The issuer's certificates; fetched at most once a minute, whatever key ids callers claim."""
+    """The issuer's certificates, fetched at most once a minute, whatever key ids callers claim; at first once a second.
+
+    google-auth fetches them for each token. Its documented cache (CacheControl) and cachetools forget what is old: here
+    old certificates go on while the issuer is out of reach, and unknown key ids cannot cause a flood of requests.
+    """
 
     def __init__(self, fetch: FetchCertificates, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
@@ -85,7 +90,8 @@ class CertificateCache:
         with self._lock:
             now = self._clock()
             is_old = self._fetched_at is None or now - self._fetched_at > CERTIFICATES_LIFETIME_SECONDS
-            may_try = self._tried_at is None or now - self._tried_at >= MIN_SECONDS_BETWEEN_FETCHES
+            pause_seconds = MIN_SECONDS_BETWEEN_FETCHES if self._certificates else MIN_SECONDS_BETWEEN_FIRST_FETCHES
+            may_try = self._tried_at is None or now - self._tried_at >= pause_seconds
             if may_try and (is_old or key_id not in self._certificates):
                 self._tried_at = now
                 self._refresh(now)
@@ -97,8 +103,8 @@ class CertificateCache:
         try:
             self._certificates = self._fetch()
         except OSError as error:
-            # Old certificates still verify; without any, every push is nacked and Pub/Sub tries again.
-            logger.error("Push tokens are checked with the certificates we have: %s", error)  # noqa: TRY400
+            # Old certificates still verify. Without any, every push is nacked, and Pub/Sub tries again.
+            logger.error("Push tokens are checked with the certificates fetched before, if any: %s", error)  # noqa: TRY400
             return
         self._fetched_at = now
 

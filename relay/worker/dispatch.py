@@ -1,8 +1,8 @@
-"""One delivery: which handlers run, how each run is settled, and what Pub/Sub is told. No Flask, no Google.
+"""One delivery: which handlers run, how each run ends, and what Pub/Sub is told. No Flask, no Google.
 
-Each handler run is claimed, run and settled by a thread of its own, so that a run that exceeds its budget can be
-nacked while the thread goes on: if it ends well after all, it completes its claim, and the next delivery finds it
-done. Until then the claim keeps a second run away.
+A thread of its own claims, runs and settles each handler run, so that the worker can nack a run that exceeds its
+budget while the thread goes on. If that run succeeds later, it completes its claim, and the next delivery is a
+duplicate. Until then the claim keeps other deliveries from running the handler.
 """
 
 import logging
@@ -10,64 +10,40 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
-from http import HTTPStatus
-from typing import Any, Protocol, Self, assert_never
+from typing import Any, Protocol, Self
 
-from relay.errors import ClaimLost, ConfigurationError, MessageTooLarge, PublishError, StoreError, UnreadableContent
+from relay.errors import (
+    ClaimLost,
+    ConfigurationError,
+    MessageTooLarge,
+    NotRecorded,
+    PublishError,
+    StoreError,
+    UnreadableContent,
+)
 from relay.events import Delivery, moment_of, read_content
 from relay.onestock.changes import Change
 from relay.registry import Handler, Registry, Reject, Retry
 from relay.settings.worker import WorkerSettings
-from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Sequence, Stale, Store
-from relay.stores.completing import complete
+from relay.stores import Busy, ClaimRequest, Completion, Done, Sequence, Stale, Store
+from relay.stores.once import Hold, Once
 from relay.worker import smoke
-from relay.worker.budget import BudgetRunner, NoVerdict, OverBudget
+from relay.worker.budget import BudgetRunner, JobRaised, OverBudget, TooManyOverdue
+from relay.worker.outcome import Outcome
 
-_READING = "(content)"  # The name under which the verdict "nobody can read this" is remembered; no handler can have it.
+_READING = "(content)"  # Stands for the handler where no handler can read the event; no handler can have this name.
 
 logger = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
-    """How a delivery, or one handler's part of it, ended. The order is from best to worst."""
+_End = tuple[Outcome, str | None]
+"""How a run ended, and why: one line for people."""
 
-    UNHANDLED = "unhandled"
-    DUPLICATE = "duplicate"
-    STALE = "stale"
-    HANDLED = "handled"
-    QUARANTINED = "quarantined"
-    BUSY = "busy"
-    RETRY = "retry"
-    TIMED_OUT = "timed_out"
-    FAILED = "failed"
-    QUARANTINE_FAILED = "quarantine_failed"
-    STORE_UNAVAILABLE = "store_unavailable"
-
-    @property
-    def status(self) -> HTTPStatus:
-        """The answer to Pub/Sub: 204 is an ack, 503 a nack."""
-        return _STATUS[self]
-
-
-def _status_of(outcome: Outcome) -> HTTPStatus:
-    match outcome:
-        case Outcome.UNHANDLED | Outcome.DUPLICATE | Outcome.STALE | Outcome.HANDLED | Outcome.QUARANTINED:
-            return HTTPStatus.NO_CONTENT
-        case Outcome.BUSY | Outcome.RETRY | Outcome.TIMED_OUT | Outcome.FAILED:
-            return HTTPStatus.SERVICE_UNAVAILABLE
-        case Outcome.QUARANTINE_FAILED | Outcome.STORE_UNAVAILABLE:
-            return HTTPStatus.SERVICE_UNAVAILABLE
-        case _:
-            assert_never(outcome)
-
-
-_STATUS = {outcome: _status_of(outcome) for outcome in Outcome}
 _FROM_BEST_TO_WORST = list(Outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class HandlerRun:
     """How one handler's part of a delivery ended; the reason is one line for people."""
 
     handler: str
@@ -76,8 +52,17 @@ class Run:
     reason: str | None = None
 
 
-class DeadLetters(Protocol):
-    """Where events go that trying again cannot help."""
+class _RunFailed(Exception):
+    """A handler run ended neither as handled nor as rejected: its claim is given back."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+class QuarantinePort(Protocol):
+    """Where the worker puts events that no further attempt can help."""
 
     def put(self, delivery: Delivery, *, reason: str, handler: str | None) -> None:
         """Keep the event for a person. Raises PublishError or MessageTooLarge if it is not kept."""
@@ -86,13 +71,15 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds that a handler may run, that a claim outlives a dead worker, and that a completed run is remembered."""
+    """How long a handler may run, a claim outlives a dead worker, and a completed run is remembered; in seconds."""
 
     budget_seconds: float
     lease_seconds: float
     retention_seconds: float
     date_tolerance_seconds: int = 2
     """How far the date of a synthetic event may be from that of what OneStock sent for the same change."""
+    max_overdue_runs: int = 32
+    """From so many runs on that go on after their budget, no other run is started."""
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> Self:
@@ -102,6 +89,7 @@ class Limits:
             lease_seconds=settings.lease_seconds,
             retention_seconds=settings.retention_seconds,
             date_tolerance_seconds=settings.date_tolerance_seconds,
+            max_overdue_runs=settings.max_overdue_runs,
         )
 
 
@@ -112,7 +100,7 @@ class Dispatcher:
         self,
         registry: Registry,
         store: Store,
-        dead_letters: DeadLetters,
+        quarantine: QuarantinePort,
         *,
         limits: Limits,
         ack_deadline_seconds: float,
@@ -126,13 +114,18 @@ class Dispatcher:
                 f"ACK_DEADLINE_SECONDS ({ack_deadline_seconds:g}); lower the budget"
             )
         self._registry = registry
-        self._store = store
-        self._dead_letters = dead_letters
+        self._quarantine = quarantine
         self._limits = limits
         self._clock = clock
-        self._runner: BudgetRunner[tuple[Outcome, str | None]] = BudgetRunner()
+        self._once = Once(store, retention_seconds=limits.retention_seconds, clock=clock)
+        self._runner: BudgetRunner[_End] = BudgetRunner(max_overdue=limits.max_overdue_runs)
 
-    def dispatch(self, delivery: Delivery) -> tuple[Outcome, list[Run]]:
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether so many handler runs go on after their budget that no delivery is handled any more."""
+        return self._runner.is_full
+
+    def dispatch(self, delivery: Delivery) -> tuple[Outcome, list[HandlerRun]]:
         """Return how the delivery ended: the worst of its handlers' ends, and each of them."""
         try:
             content = _content_of(delivery)
@@ -141,50 +134,76 @@ class Dispatcher:
             run = self._within_budget(_READING, lambda: self._quarantine_unread(delivery, reason))
             return run.outcome, [run]
         handlers = smoke.handlers_for(delivery, self._registry)
+        if delivery.only_handler:
+            handlers = tuple(handler for handler in handlers if handler.name == delivery.only_handler)
+            if not handlers:
+                return Outcome.UNHANDLED, [_run_of_nobody(delivery)]
         runs = [self._run(handler, delivery, content) for handler in handlers]
         return max((run.outcome for run in runs), key=_FROM_BEST_TO_WORST.index, default=Outcome.UNHANDLED), runs
 
-    def _run(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> Run:
-        return self._within_budget(handler.name, lambda: self._claim_and_run(handler, delivery, content))
+    def _run(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> HandlerRun:
+        request = self._request(handler, delivery, content)
+        return self._within_budget(
+            handler.name,
+            lambda: self._run_once(request, lambda hold: self._handle(handler, delivery, content, hold)),
+        )
 
-    def _within_budget(self, name: str, attempt: Callable[[], tuple[Outcome, str | None]]) -> Run:
-        """Run `attempt`, and leave it to itself when the budget is used up."""
+    def _within_budget(self, name: str, job: Callable[[], _End]) -> HandlerRun:
+        """Run `job`, and leave it to itself when the budget is used up."""
         started = self._clock()
         budget_seconds = self._limits.budget_seconds
-        reason: str | None
         try:
-            outcome, reason = self._runner.run(attempt, budget_seconds=budget_seconds)
+            outcome, reason = self._runner.run(job, budget_seconds=budget_seconds)
         except OverBudget:
             outcome, reason = Outcome.TIMED_OUT, f"still running after its budget of {budget_seconds:g} s"
-        except NoVerdict as error:
-            outcome, reason = Outcome.FAILED, f"the run ended without a verdict: {error.__cause__!r}"
-        return Run(handler=name, outcome=outcome, latency_seconds=self._clock() - started, reason=reason)
+        except TooManyOverdue:
+            most = self._limits.max_overdue_runs
+            outcome, reason = Outcome.OVERLOADED, f"not started: {most} runs go on after their budget; a handler hangs"
+        except JobRaised as error:
+            outcome, reason = Outcome.FAILED, f"the handler ended its thread: {error.__cause__!r}"
+        return HandlerRun(handler=name, outcome=outcome, latency_seconds=self._clock() - started, reason=reason)
 
-    def _claim_and_run(
-        self, handler: Handler, delivery: Delivery, content: dict[str, Any]
-    ) -> tuple[Outcome, str | None]:
-        claim = self._claim(self._request(handler, delivery, content))
-        if not isinstance(claim, Claim):
-            return claim
+    def _run_once(self, request: ClaimRequest, work: Callable[[Hold], tuple[Completion, _End]]) -> _End:
         try:
-            handler.run(handler.model.of(delivery, content))
+            return _end_of(request, self._once.run(request, work))
+        except _RunFailed as error:
+            return error.outcome, error.reason
+        except (StoreError, NotRecorded) as error:
+            return Outcome.STORE_UNAVAILABLE, str(error)
+        except ClaimLost as error:
+            logger.error("The run ended too late: %s", error)  # noqa: TRY400 - the text says it all
+            return Outcome.TIMED_OUT, str(error)
+
+    def _handle(
+        self, handler: Handler, delivery: Delivery, content: dict[str, Any], hold: Hold
+    ) -> tuple[Completion, _End]:
+        try:
+            handler.run(handler.model.of(delivery, content, check_claim=hold.check))
         except (Reject, UnreadableContent) as error:
-            return self._quarantine(claim, delivery, reason=_text_of(error), handler=handler.name)
+            return self._reject(delivery, reason=_text_of(error), handler=handler.name)
         except Retry as error:
-            self._release(claim)
-            return Outcome.RETRY, _text_of(error)
+            raise _RunFailed(Outcome.RETRY, _text_of(error)) from error
+        except ClaimLost as error:
+            # Logged here: if the run was left at its budget, nobody reads its end.
+            logger.error("The run went on too late: %s", error)  # noqa: TRY400 - the text says it all
+            raise _RunFailed(Outcome.TIMED_OUT, str(error)) from error
         except Exception as error:
             # Unknown means retry: whatever a handler did not foresee may pass.
             logger.exception("Handler %s failed; the event is delivered again", handler.name)
-            self._release(claim)
-            return Outcome.FAILED, _text_of(error)
-        return self._complete(claim, Completion.HANDLED, Outcome.HANDLED)
+            raise _RunFailed(Outcome.FAILED, _text_of(error)) from error
+        return Completion.HANDLED, (Outcome.HANDLED, None)
 
-    def _quarantine_unread(self, delivery: Delivery, reason: str) -> tuple[Outcome, str | None]:
-        claim = self._claim(self._dateless_request(_READING, delivery))
-        if not isinstance(claim, Claim):
-            return claim
-        return self._quarantine(claim, delivery, reason=reason, handler=None)
+    def _quarantine_unread(self, delivery: Delivery, reason: str) -> _End:
+        request = self._dateless_request(_READING, delivery)
+        return self._run_once(request, lambda _: self._reject(delivery, reason=reason, handler=None))
+
+    def _reject(self, delivery: Delivery, *, reason: str, handler: str | None) -> tuple[Completion, _End]:
+        try:
+            self._quarantine.put(delivery, reason=reason, handler=handler)
+        except (PublishError, MessageTooLarge) as error:
+            text = f"{reason}; and it could not be copied to the dead-letter topic: {error}"
+            raise _RunFailed(Outcome.QUARANTINE_FAILED, text) from error
+        return Completion.REJECTED, (Outcome.QUARANTINED, reason)
 
     def _request(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> ClaimRequest:
         request = self._dateless_request(handler.name, delivery)
@@ -211,52 +230,28 @@ class Dispatcher:
             received_at=delivery.received_at.timestamp(),
         )
 
-    def _claim(self, request: ClaimRequest) -> Claim | tuple[Outcome, str | None]:
-        try:
-            claim = self._store.claim(request)
-        except StoreError as error:
-            return Outcome.STORE_UNAVAILABLE, str(error)
-        match claim:
-            case Busy():
-                return Outcome.BUSY, "another delivery of this event, or of this order, is running"
-            case Done():
-                other = f" as event {claim.event_id}" if claim.event_id != request.event_id else ""
-                return Outcome.DUPLICATE, f"already {claim.completion}{other}"
-            case Stale():
-                latest = datetime.fromtimestamp(claim.latest, UTC)
-                return Outcome.STALE, f"an event of {latest:%Y-%m-%d %H:%M:%S} UTC was handled for this order"
-        return claim
 
-    def _quarantine(
-        self, claim: Claim, delivery: Delivery, *, reason: str, handler: str | None
-    ) -> tuple[Outcome, str | None]:
-        try:
-            self._dead_letters.put(delivery, reason=reason, handler=handler)
-        except (PublishError, MessageTooLarge) as error:
-            self._release(claim)
-            return Outcome.QUARANTINE_FAILED, f"{reason}; and it could not be copied to the dead-letter topic: {error}"
-        return self._complete(claim, Completion.REJECTED, Outcome.QUARANTINED, reason)
+def _end_of(request: ClaimRequest, ended: _End | Busy | Done | Stale) -> _End:
+    """Return how a run ended; a refused claim is such an end, too."""
+    match ended:
+        case Busy():
+            return Outcome.BUSY, "another delivery of this event, or of this order, is running"
+        case Done():
+            other = f" as event {ended.event_id}" if ended.event_id != request.event_id else ""
+            return Outcome.DUPLICATE, f"already {ended.completion}{other}"
+        case Stale():
+            latest = datetime.fromtimestamp(ended.latest, UTC)
+            return Outcome.STALE, f"an event of {latest:%Y-%m-%d %H:%M:%S} UTC was handled for this order"
+    return ended
 
-    def _complete(
-        self, claim: Claim, completion: Completion, outcome: Outcome, reason: str | None = None
-    ) -> tuple[Outcome, str | None]:
-        try:
-            complete(
-                self._store, claim, completion, retention_seconds=self._limits.retention_seconds, clock=self._clock
-            )
-        except ClaimLost as error:
-            logger.error("The run ended too late: %s", error)  # noqa: TRY400 - the text says it all
-            return Outcome.TIMED_OUT, str(error)
-        except StoreError as error:
-            return Outcome.STORE_UNAVAILABLE, f"the run ended as {completion}, but is not recorded: {error}"
-        return outcome, reason
 
-    def _release(self, claim: Claim) -> None:
-        try:
-            self._store.release(claim)
-        except (StoreError, ClaimLost) as error:
-            # The claim ends with its lease; until then deliveries of this event are answered busy.
-            logger.warning("A claim was not released: %s", error)
+def _run_of_nobody(delivery: Delivery) -> HandlerRun:
+    name = delivery.only_handler
+    reason = (
+        "no handler of this name handles this event type, and the redrive asked for this one alone; if it has another "
+        f"name, pin the old one with @on(..., name={name!r})"
+    )
+    return HandlerRun(handler=name, outcome=Outcome.UNHANDLED, latency_seconds=0.0, reason=reason)
 
 
 def _content_of(delivery: Delivery) -> dict[str, Any]:

@@ -12,9 +12,12 @@ from google.protobuf.json_format import ParseDict
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 from deploy.installation import Installation
+from deploy.wanted.store import RISING_FIELDS
 from relay.local.services import ROOT
 from relay.pubsub import provisioning
 from relay.stores.firestore import COLLECTION
+from relay.stores.firestore_documents import fields_of
+from relay.stores.records import Record
 from relay.topology import Topology
 from tests.deployment.conftest import Deployer
 from tests.support.google_cloud import NUMBER, Call, GoogleCloud
@@ -36,6 +39,9 @@ AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
 ACCOUNTS = {
     name: f"serviceAccount:onestock-{name}@PROJECT.iam.gserviceaccount.com"
     for name in ("build", "receiver", "worker", "push")
+}
+FIELDS_THAT_DO_NOT_RISE = {
+    *("completion", "ended_event_id", "ended_is_synthetic", "event_id", "is_synthetic", "lease_seconds")
 }
 Described = dict[str, dict[str, Any]]
 
@@ -242,11 +248,22 @@ def test_the_secrets_get_the_values_that_were_brought(applied: Applied) -> None:
 @pytest.mark.usefixtures("applied")
 def test_the_store_forgets_what_has_expired(cloud: GoogleCloud) -> None:
     [database] = held(cloud, "firestore", "databases")
-    [field] = held(cloud, "firestore", "fields")
+    [field] = [each for each in held(cloud, "firestore", "fields") if "ttlConfig" in each]
 
     assert (database["type"], database["locationId"]) == ("FIRESTORE_NATIVE", "europe-west1")
     assert field["name"].endswith(f"/databases/onestock-relay/collectionGroups/{COLLECTION}/fields/expires_at")
     assert field["ttlConfig"] == {}
+
+
+@pytest.mark.usefixtures("applied")
+def test_no_value_that_rises_with_time_is_indexed(cloud: GoogleCloud) -> None:
+    fields = held(cloud, "firestore", "fields")
+
+    exempt = {each["name"].rpartition("/")[2] for each in fields if each["indexConfig"] == {"indexes": []}}
+    record = fields_of(Record(expires_at=0), lease_seconds=660)
+    assert exempt == set(RISING_FIELDS)
+    assert exempt <= set(record)
+    assert set(record) - exempt == FIELDS_THAT_DO_NOT_RISE
 
 
 @pytest.mark.usefixtures("applied")

@@ -13,7 +13,7 @@ from google.cloud.monitoring_v3.types import AlertPolicy
 from google.protobuf.json_format import ParseDict
 
 from relay.receiver.acceptance import Ending as WebhookOutcome
-from relay.worker.dispatch import Outcome as DeliveryOutcome
+from relay.worker.outcome import Outcome as DeliveryOutcome
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 METRICS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted((MONITORING / "metrics").glob("*.yaml"))}

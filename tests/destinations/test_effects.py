@@ -1,10 +1,12 @@
 """What an order asks for: every piece once, whatever becomes of the group that it is in."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from relay.destinations.effects import Effect, Rules, effects_of
+from relay.destinations.effects import OrderEffects, Rules, effects_of
 from relay.onestock.models import Order
 
 RULES = Rules(refund_states=("removed", "issue"), shipment_states=())
@@ -19,17 +21,19 @@ def parcel(id_: str, state: str = "dispatched", **shipment: str) -> dict[str, An
     return {"id": id_, "state": state, "shipment": shipment}
 
 
-def effects(*groups: dict[str, Any], parcels: tuple[dict[str, Any], ...] = (), rules: Rules = RULES) -> list[Effect]:
-    order = Order.model_validate({"id": "ORD-1", "line_item_groups": groups, "parcels": parcels})
-    return effects_of(order, rules)
+def asked(*groups: dict[str, Any], rules: Rules = RULES, **order: Any) -> OrderEffects:
+    return effects_of(Order.model_validate({"id": "ORD-1", "line_item_groups": groups, **order}), rules)
 
 
-def keys(*groups: dict[str, Any], **more: Any) -> list[str]:
-    return [effect.key for effect in effects(*groups, **more)]
+def keys(*groups: dict[str, Any], rules: Rules = RULES, **order: Any) -> list[str]:
+    """Return the keys of what is asked for, all of it for certain."""
+    found = asked(*groups, rules=rules, **order)
+    assert found.doubts == []
+    return [effect.key for effect in found.certain]
 
 
 def test_each_piece_in_a_refund_state_is_a_refund() -> None:
-    found = effects(group("G1", "removed", (0, 1), quantity=2), group("G2", "fulfilled", (2, 2)))
+    found = asked(group("G1", "removed", (0, 1), quantity=2), group("G2", "fulfilled", (2, 2), quantity=1)).certain
 
     assert [effect.key for effect in found] == [
         "effect/refund/ORD-1/OI-1/piece/0",
@@ -49,7 +53,8 @@ def test_states_are_names_of_the_customers_own() -> None:
     mine = Rules(refund_states=("annulé",), shipment_states=("parti",))
     parcels = (parcel("P1", "parti", tracking_code="T1"), parcel("P2", "prêt", tracking_code="T2"))
 
-    found = keys(group("G1", "annulé", (0, 0)), group("G2", "removed", (1, 1)), parcels=parcels, rules=mine)
+    groups = group("G1", "annulé", (0, 0), quantity=1), group("G2", "removed", (1, 1), quantity=1)
+    found = keys(*groups, parcels=parcels, rules=mine)
 
     assert found == ["effect/refund/ORD-1/OI-1/piece/0", "effect/shipment/ORD-1/P1"]
 
@@ -63,32 +68,62 @@ def test_a_group_that_is_split_or_grows_asks_for_no_piece_twice() -> None:
     assert set(grown) - set(before) == {"effect/refund/ORD-1/OI-1/piece/3"}
 
 
-@pytest.mark.parametrize(("quantity", "pieces"), [(2, [4, 5]), (1, [4]), (None, [4, 5])])
-def test_the_quantity_tells_whether_a_ranges_end_is_included(quantity: int | None, pieces: list[int]) -> None:
-    found = effects(group("G1", "removed", (4, 5), quantity=quantity))
+@pytest.mark.parametrize(("is_included", "last"), [(True, 5), (False, 6)])
+def test_a_setting_tells_whether_a_ranges_end_belongs_to_it(*, is_included: bool, last: int) -> None:
+    rules = replace(RULES, is_range_end_included=is_included)
 
-    assert [effect.data["piece"] for effect in found] == pieces
+    found = keys(group("G1", "removed", (4, last), quantity=2), rules=rules)
 
-
-@pytest.mark.parametrize("ranges", [[], [(0, 8)], [(0, 10**30)]])
-def test_without_ranges_that_fit_a_group_is_counted_through(ranges: list[tuple[int, int]]) -> None:
-    assert keys(group("G1", "removed", *ranges, quantity=2)) == [
-        "effect/refund/ORD-1/group/G1/0",
-        "effect/refund/ORD-1/group/G1/1",
-    ]
+    assert found == ["effect/refund/ORD-1/OI-1/piece/4", "effect/refund/ORD-1/OI-1/piece/5"]
 
 
-def test_what_is_not_counted_in_pieces_is_one_refund() -> None:
-    [cheese] = effects(group("G1", "removed", quantity=1.5))
+@pytest.mark.parametrize(
+    ("groups", "doubt"),
+    [
+        ([group("G1", "removed", quantity=2)], "OneStock gives no index_ranges"),
+        ([group("G1", "removed", (0, 0))], "OneStock gives no quantity"),
+        ([group("G1", "removed", (0, 0), item=None, quantity=1)], "OneStock gives no order item"),
+        ([group("G1", "removed", (0, 8), quantity=2)], r"\(0 to 8\) name 9 pieces and its quantity is 2"),
+        ([group("G1", "removed", (0, 1), quantity=1)], r"\(0 to 1\) name 2 pieces and its quantity is 1"),
+        ([group("G1", "removed", (0, 10**30), quantity=2)], "name 0 pieces"),
+        ([group("G1", "removed", (-1, 0), quantity=2)], "name 0 pieces"),
+        ([group("G1", "removed", (0, 1), (1, 2), quantity=4)], "name 3 pieces"),
+        ([group("G1", "removed", (0, 0), quantity=1), group("G2", "issue", (0, 0), quantity=1)], "another group holds"),
+        (
+            [group("G1", "removed", (0, 0), quantity=1), group("G2", "fulfilled", quantity=3)],
+            "hold 4 .* 3 were ordered",
+        ),
+        ([group("G1", "removed", quantity=1.5)], "not a number of pieces"),
+    ],
+)
+def test_a_piece_without_a_certain_name_is_a_doubt_and_no_refund(groups: list[dict[str, Any]], doubt: str) -> None:
+    found = asked(*groups, order_items=[{"id": "OI-1", "quantity": 3}])
 
-    assert (cheese.key, cheese.data["quantity"]) == ("effect/refund/ORD-1/group/G1", 1.5)
+    assert found.certain == []
+    assert re.search(f"^line item group G1 of order ORD-1 .removed.: .*{doubt}", found.doubts[0])
+
+
+def test_a_doubt_about_one_group_does_not_hold_up_the_others() -> None:
+    found = asked(group("G1", "removed", quantity=1), group("G2", "removed", (1, 1), quantity=1))
+
+    assert [effect.key for effect in found.certain] == ["effect/refund/ORD-1/OI-1/piece/1"]
+    assert len(found.doubts) == 1
+
+
+def test_what_is_weighed_is_one_refund_whatever_its_group_is_called() -> None:
+    ordered = [{"id": "OI-1", "quantity": 1.5}]
+
+    before = keys(group("G1", "removed", quantity=1.5), order_items=ordered)
+    renamed = keys(group("G9", "removed", (0, 0), quantity=1), order_items=ordered)
+
+    assert before == renamed == ["effect/refund/ORD-1/OI-1/whole"]
 
 
 def test_a_parcel_is_a_shipment_once_it_has_tracking() -> None:
     parcels = (parcel("P1"), parcel("P2", tracking_code="T2", transporter="Invented Post"))
     packed = group("G1", "fulfilled", (0, 0), parcel_id="P2", quantity=1)
 
-    [shipment] = effects(packed, parcels=parcels)
+    [shipment] = asked(packed, parcels=parcels).certain
 
     assert shipment.key == "effect/shipment/ORD-1/P2"
     assert shipment.data["tracking_code"] == "T2"
@@ -99,7 +134,7 @@ def test_names_with_slashes_share_no_key() -> None:
     one = Order.model_validate({"id": "A/B", "parcels": [parcel("C", tracking_code="T")]})
     other = Order.model_validate({"id": "A", "parcels": [parcel("B/C", tracking_code="T")]})
 
-    assert effects_of(one, RULES)[0].key != effects_of(other, RULES)[0].key
+    assert effects_of(one, RULES).certain[0].key != effects_of(other, RULES).certain[0].key
 
 
 def test_only_what_has_a_destination_is_asked_for() -> None:
@@ -107,4 +142,6 @@ def test_only_what_has_a_destination_is_asked_for() -> None:
         {"id": "ORD-1", "line_item_groups": [group("G1", "removed")], "parcels": [parcel("P", tracking_code="T")]}
     )
 
-    assert [effect.kind for effect in effects_of(order, RULES, kinds=("shipment",))] == ["shipment"]
+    found = effects_of(order, RULES, kinds=("shipment",))
+
+    assert ([effect.kind for effect in found.certain], found.doubts) == (["shipment"], [])

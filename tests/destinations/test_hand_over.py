@@ -4,6 +4,7 @@ import base64
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,16 +12,18 @@ from pydantic import SecretStr
 
 from relay import Event, OrderStateChanged, Reject, Retry
 from relay.destinations.effects import REFUND, SHIPMENT, Rules
-from relay.destinations.hand_over import Destinations, HandOver, Memory
+from relay.destinations.hand_over import Destinations, HandOver
 from relay.destinations.sender import Destination, Sender
-from relay.errors import OneStockNotFound, OneStockUnavailable, StoreError
+from relay.errors import ClaimLost, OneStockNotFound, OneStockUnavailable, StoreError
 from relay.local.customer import CustomerSystem, Received, Reply
 from relay.onestock.http import PooledExchange
 from relay.onestock.models import Order, Parcel
 from relay.stores import Claim, Completion
 from relay.stores.memory import MemoryStore
+from relay.stores.once import Once
 
 SECRET = "whsec_" + base64.b64encode(b"a secret made for these tests").decode()
+WAIT_SECONDS = 900
 EVENT = OrderStateChanged(order_id="ORD-1", new_state="fulfilled")
 
 
@@ -32,6 +35,7 @@ class Shop:
         self.parcels: list[dict[str, Any]] = []
         self.fetches = 0
         self.failure: Exception | None = None
+        self.now = datetime.now(UTC)
 
     def remove(self, *pieces: int) -> None:
         self.groups += [
@@ -39,6 +43,7 @@ class Shop:
                 "id": f"G{piece}",
                 "state": "removed",
                 "order_item_id": "I",
+                "quantity": 1,
                 "index_ranges": [{"from": piece, "to": piece}],
             }
             for piece in pieces
@@ -62,12 +67,16 @@ class FailingStore(MemoryStore):
     """A store that fails as it is told."""
 
     claim_fails = False
+    is_taken_over = False
     completions_to_lose = 0
 
     def claim(self, *arguments: Any) -> Any:
         if self.claim_fails:
             raise StoreError("invented: out of reach")
         return super().claim(*arguments)
+
+    def holds(self, claim: Claim, *, for_seconds: float) -> bool:
+        return not self.is_taken_over and super().holds(claim, for_seconds=for_seconds)
 
     def complete(self, claim: Claim, completion: Completion, *, retention_seconds: float) -> None:
         if self.completions_to_lose:
@@ -98,10 +107,15 @@ def store() -> FailingStore:
 
 
 @pytest.fixture
-def sender() -> Iterator[Sender]:
+def exchange() -> Iterator[PooledExchange]:
     exchange = PooledExchange()
-    yield Sender(exchange, budget_seconds=5)
+    yield exchange
     exchange.close()
+
+
+@pytest.fixture
+def sender(exchange: PooledExchange) -> Sender:
+    return Sender(exchange, budget_seconds=5)
 
 
 def to(name: str, url: str) -> Destination:
@@ -114,10 +128,12 @@ def handing_over(
     return HandOver(
         destinations,
         sender=sender,
-        store=store,
-        memory=Memory(lease_seconds=lease_seconds, retention_seconds=3600),
+        once=Once(store, retention_seconds=3600),
+        lease_seconds=lease_seconds,
         rules=Rules(refund_states=("removed",), shipment_states=()),
+        refund_wait_seconds=WAIT_SECONDS,
         orders=shop,
+        now=lambda: shop.now,
     )
 
 
@@ -192,13 +208,15 @@ def test_what_is_refused_holds_up_nothing_and_is_tried_again_by_the_next_event(
 
 
 def test_a_hand_over_that_is_not_recorded_is_repeated_under_its_own_id(
-    destinations: Destinations, sender: Sender, store: FailingStore, shop: Shop, customer: CustomerSystem
+    destinations: Destinations, exchange: PooledExchange, store: FailingStore, shop: Shop, customer: CustomerSystem
 ) -> None:
-    hand_over = handing_over(destinations, sender, store, shop, lease_seconds=0.05)
+    sender = Sender(exchange, budget_seconds=0.5)
+    hand_over = handing_over(destinations, sender, store, shop, lease_seconds=0.6)
     shop.remove(0)
-    store.completions_to_lose = 1
-    with pytest.raises(Retry, match="was handed over, but is not recorded"):
+    store.completions_to_lose = 100
+    with pytest.raises(Retry, match="handed over, but not recorded"):
         hand_over.effects(EVENT, order_id="ORD-1")
+    store.completions_to_lose = 0
     shop.remove(1)
 
     _until_done(hand_over, OrderStateChanged(order_id="ORD-1", new_state="closed"))
@@ -316,3 +334,59 @@ def test_without_destinations_nothing_is_fetched_or_sent(sender: Sender, store: 
     hand_over.event(EVENT)
 
     assert shop.fetches == 0
+
+
+def test_a_refund_waits_until_onestock_says_which_piece_it_is(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0, 1)
+    spans = shop.groups[0].pop("index_ranges")
+    with pytest.raises(Retry, match=r"not refunded yet.*line item group G0 .*gives no index_ranges"):
+        hand_over.effects(EVENT, order_id="ORD-1")
+    shop.groups[0] |= {"id": "renamed", "index_ranges": spans}
+
+    hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert sorted(pieces(customer)) == [0, 1]
+    assert len(customer.requests) == 2
+
+
+def test_a_refund_that_stays_uncertain_is_rejected_with_what_a_person_can_do(
+    hand_over: HandOver, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    shop.groups[0]["quantity"] = 2
+    shop.now += timedelta(seconds=WAIT_SECONDS + 1)
+
+    with pytest.raises(
+        Reject, match=r"not refunded after 900 s.*name 1 pieces.*Look at the order in OneStock.*redrive"
+    ):
+        hand_over.effects(EVENT, order_id="ORD-1")
+
+    assert customer.requests == []
+
+
+def test_a_run_whose_claim_was_taken_over_while_it_was_frozen_sends_nothing(
+    destinations: Destinations, sender: Sender, store: FailingStore, shop: Shop, customer: CustomerSystem
+) -> None:
+    shop.remove(0)
+    store.is_taken_over = True
+
+    with pytest.raises(Retry, match="ended before its effect; the effect was left out"):
+        handing_over(destinations, sender, store, shop).effects(EVENT, order_id="ORD-1")
+
+    assert customer.requests == []
+
+
+def test_an_event_is_forwarded_only_while_its_run_holds_the_claim(
+    hand_over: HandOver, customer: CustomerSystem
+) -> None:
+    def lost(_: float) -> None:
+        raise ClaimLost("invented: another delivery has it")
+
+    event = OrderStateChanged.of(EVENT.delivery, {"order_id": "ORD-1", "new_state": "s"}, check_claim=lost)
+
+    with pytest.raises(ClaimLost, match="another delivery has it"):
+        hand_over.event(event)
+
+    assert customer.requests == []

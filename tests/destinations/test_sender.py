@@ -21,6 +21,7 @@ from relay.onestock.http import PooledExchange
 
 SECRET = "whsec_" + base64.b64encode(b"a secret made for these tests").decode()
 NOW = datetime.now(UTC)
+BUDGET_SECONDS = 5
 BODY = body_of("refund", timestamp=NOW, data={"order_id": "ORD-1"})
 
 
@@ -46,7 +47,7 @@ def exchange() -> Iterator[PooledExchange]:
 
 @pytest.fixture
 def sender(exchange: PooledExchange, clock: Clock) -> Sender:
-    return Sender(exchange, budget_seconds=5, clock=clock)
+    return Sender(exchange, budget_seconds=BUDGET_SECONDS, clock=clock)
 
 
 @pytest.fixture
@@ -60,6 +61,10 @@ def destination(customer: CustomerSystem) -> Iterator[Destination]:
         yield to(f"{url}/refunds?key=hidden")
 
 
+def at_any_time(_: float) -> None:
+    """Hold the claim for ever."""
+
+
 def to(url: str) -> Destination:
     return Destination(name="refund", url=url, secrets=(SecretStr(SECRET),))
 
@@ -67,7 +72,7 @@ def to(url: str) -> Destination:
 def test_what_is_sent_verifies_with_the_official_library(
     sender: Sender, customer: CustomerSystem, destination: Destination
 ) -> None:
-    assert sender.send(destination, BODY, webhook_id=id_of("effect/refund/1")) == 204
+    assert sender.send(destination, BODY, webhook_id=id_of("effect/refund/1"), check_claim=at_any_time) == 204
 
     [received] = customer.taken
     assert (received.kind, received.data, received.path) == ("refund", {"order_id": "ORD-1"}, "/refunds?key=hidden")
@@ -97,7 +102,7 @@ def test_another_4xx_is_rejected_with_what_it_says(
     customer.reply = lambda _: Reply(status=status, text="unknown\norder")
 
     with pytest.raises(Reject, match=rf"the refund destination 127.0.0.1:\d+ answered {status}: unknown order") as told:
-        sender.send(destination, BODY, webhook_id="id-1")
+        sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time)
 
     assert "hidden" not in str(told.value)
 
@@ -109,7 +114,7 @@ def test_what_may_pass_is_retried_and_no_redirect_followed(
     customer.reply = lambda _: Reply(status=status, headers={"Location": "/elsewhere"})
 
     with pytest.raises(Retry, match=f"answered {status}"):
-        sender.send(destination, BODY, webhook_id="id-1")
+        sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time)
 
     assert [request.path for request in customer.requests] == ["/refunds?key=hidden"]
 
@@ -123,11 +128,11 @@ def test_nothing_is_sent_until_retry_after_has_passed(
 
     for told in ("answered 429", "asked for a pause"):
         with pytest.raises(Retry, match=told):
-            sender.send(destination, BODY, webhook_id="id-1")
+            sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time)
     customer.reply = lambda _: Reply()
     clock.ahead = 121
 
-    assert sender.send(destination, BODY, webhook_id="id-1") == 204
+    assert sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time) == 204
     assert len(customer.requests) == 2
 
 
@@ -139,7 +144,7 @@ def test_a_retry_after_that_says_nothing_closes_nothing(
 
     for _ in range(2):
         with pytest.raises(Retry, match="answered 503"):
-            sender.send(destination, BODY, webhook_id="id-1")
+            sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time)
 
 
 def test_a_pause_is_an_hour_at_most(
@@ -147,12 +152,12 @@ def test_a_pause_is_an_hour_at_most(
 ) -> None:
     customer.reply = lambda _: Reply(status=503, headers={"Retry-After": "9" * 30})
     with pytest.raises(Retry):
-        sender.send(destination, BODY, webhook_id="id-1")
+        sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time)
     clock.ahead = 3_601
 
     customer.reply = lambda _: Reply()
 
-    assert sender.send(destination, BODY, webhook_id="id-1") == 204
+    assert sender.send(destination, BODY, webhook_id="id-1", check_claim=at_any_time) == 204
 
 
 @contextmanager
@@ -182,7 +187,7 @@ def test_a_server_that_drips_is_left_after_the_budget(exchange: PooledExchange) 
     with dripping() as url:
         started = time.monotonic()
         with pytest.raises(Retry, match="gave no answer"):
-            sender.send(to(url), BODY, webhook_id="id-1")
+            sender.send(to(url), BODY, webhook_id="id-1", check_claim=at_any_time)
         elapsed = time.monotonic() - started
 
     assert 0.5 <= elapsed < 2
@@ -190,4 +195,27 @@ def test_a_server_that_drips_is_left_after_the_budget(exchange: PooledExchange) 
 
 def test_a_server_that_is_not_there_is_retried(sender: Sender) -> None:
     with pytest.raises(Retry, match="gave no answer: no connection"):
-        sender.send(to("http://127.0.0.1:1/"), BODY, webhook_id="id-1")
+        sender.send(to("http://127.0.0.1:1/"), BODY, webhook_id="id-1", check_claim=at_any_time)
+
+
+def test_the_claim_is_asked_for_the_time_that_the_request_may_take(
+    sender: Sender, destination: Destination, customer: CustomerSystem
+) -> None:
+    asked: list[float] = []
+
+    sender.send(destination, BODY, webhook_id="id-1", check_claim=asked.append)
+
+    assert asked == [BUDGET_SECONDS]
+    assert len(customer.requests) == 1
+
+
+def test_a_worker_that_freezes_before_its_request_leaves_sends_nothing(
+    exchange: PooledExchange, destination: Destination, customer: CustomerSystem
+) -> None:
+    def freeze(for_seconds: float) -> None:
+        time.sleep(2 * for_seconds)
+
+    with pytest.raises(Retry, match="gave no answer"):
+        Sender(exchange, budget_seconds=0.2).send(destination, BODY, webhook_id="id-1", check_claim=freeze)
+
+    assert customer.requests == []

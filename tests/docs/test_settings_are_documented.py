@@ -12,7 +12,7 @@ from relay.settings.doctor import DoctorSettings
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.webhooks import WebhookSettings
 from relay.settings.worker import WorkerSettings
-from relay.worker.dispatch import Outcome
+from relay.worker.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 READ_BY_GUNICORN = {"PORT"}

@@ -1,10 +1,11 @@
 """What every idempotency store promises. A store is added by giving it a fixture parameter."""
 
 import threading
+import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,16 +20,34 @@ RETENTION_SECONDS = 100
 WINDOW_SECONDS = 50
 
 
+class PassingTime:
+    """Time that goes on as it does, and jumps when a test lets it pass."""
+
+    def __init__(self) -> None:
+        self._jumps: list[tuple[float, float]] = []
+
+    def passes(self, seconds: float) -> None:
+        self._jumps.append((time.time(), seconds))
+
+    def at(self, moment: datetime) -> float:
+        """Return when it was, in Unix seconds, at what the clock on the wall calls `moment`."""
+        unix_seconds = moment.timestamp()
+        return unix_seconds + sum(seconds for since, seconds in self._jumps if since < unix_seconds)
+
+    def now(self) -> float:
+        return self.at(datetime.now(UTC))
+
+
 @dataclass
 class Bench:
     """A store, time that passes when the test says so, and keys that no other test uses."""
 
     store: Store
-    clock: list[float]
+    time: "PassingTime"
     unique: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def passes(self, seconds: float) -> None:
-        self.clock[0] += seconds
+        self.time.passes(seconds)
 
     def request(self, event: str = "e1") -> ClaimRequest:
         return ClaimRequest(key=f"{self.unique}-{event}/handler", lease_seconds=LEASE_SECONDS)
@@ -54,21 +73,25 @@ class Bench:
         self.store.complete(claim, completion, retention_seconds=RETENTION_SECONDS)
 
 
-def memory(clock: Callable[[], float]) -> Store:
-    return MemoryStore(dateless_window_seconds=WINDOW_SECONDS, clock=clock)
+def memory(passing: PassingTime) -> Store:
+    return MemoryStore(dateless_window_seconds=WINDOW_SECONDS, clock=passing.now)
 
 
-def firestore(clock: Callable[[], float]) -> Store:
+def firestore(passing: PassingTime) -> Store:
     return FirestoreStore(
-        project="test-relay", database="(default)", dateless_window_seconds=WINDOW_SECONDS, clock=clock
+        project="test-relay",
+        database="(default)",
+        dateless_window_seconds=WINDOW_SECONDS,
+        clock=passing.now,
+        lease_clock=passing.at,
     )
 
 
 @pytest.fixture(params=[memory, firestore], ids=["memory", "firestore"])
 def bench(request: pytest.FixtureRequest, firestore_emulator: Emulator) -> Bench:
     assert firestore_emulator.host
-    clock = [1_735_689_600.0]
-    return Bench(request.param(lambda: clock[0]), clock)
+    passing = PassingTime()
+    return Bench(request.param(passing), passing)
 
 
 def test_a_second_delivery_is_told_that_the_first_runs(bench: Bench) -> None:
@@ -286,6 +309,59 @@ def test_a_late_synthetic_event_cannot_write_once_what_onestock_sent_has_taken_o
     assert bench.store.claim(bench.of_change("e2", 4)) == Busy()
 
 
+def test_a_rejected_synthetic_event_says_nothing_about_what_onestock_sends(bench: Bench) -> None:
+    synthetic, sent = bench.of_change("e1", 5, 4, 6, is_synthetic=True), bench.of_change("e2", 4)
+    bench.complete(bench.held(synthetic), Completion.REJECTED)
+
+    bench.store.release(bench.held(sent))
+    bench.complete(bench.held(sent))
+    redriven = bench.store.claim(replace(synthetic, generation=7))
+
+    assert redriven == Done(Completion.HANDLED)
+    assert bench.store.claim(sent) == Done(Completion.HANDLED)
+
+
+def test_a_redriven_synthetic_event_that_is_rejected_again_leaves_the_change_open(bench: Bench) -> None:
+    synthetic = bench.of_change("e1", 5, is_synthetic=True)
+    for generation in (0, 7):
+        bench.complete(bench.held(replace(synthetic, generation=generation)), Completion.REJECTED)
+
+    assert bench.store.claim(synthetic) == Done(Completion.REJECTED)
+    assert isinstance(bench.store.claim(bench.of_change("e2", 5)), Claim)
+
+
+def test_what_onestock_sent_and_was_rejected_waits_for_its_redrive(bench: Bench) -> None:
+    sent, synthetic = bench.of_change("e1", 5), bench.of_change("e2", 5, is_synthetic=True)
+    bench.complete(bench.held(synthetic), Completion.REJECTED)
+    bench.complete(bench.held(sent), Completion.REJECTED)
+
+    assert bench.store.claim(sent) == Done(Completion.REJECTED)
+    assert bench.store.claim(synthetic) == Done(Completion.REJECTED)
+    assert isinstance(bench.store.claim(replace(sent, generation=1)), Claim)
+
+
+def test_a_claim_holds_until_its_lease_ends_or_another_delivery_has_it(bench: Bench) -> None:
+    claim = bench.held()
+
+    holds = [bench.store.holds(claim, for_seconds=seconds) for seconds in (0, LEASE_SECONDS - 2, LEASE_SECONDS + 1)]
+    bench.passes(LEASE_SECONDS + 1)
+    holds_late = bench.store.holds(claim, for_seconds=0)
+    successor = bench.held()
+
+    assert (holds, holds_late) == ([True, True, False], False)
+    assert not bench.store.holds(claim, for_seconds=0)
+    assert bench.store.holds(successor, for_seconds=0)
+
+
+def test_a_claim_that_was_given_back_or_completed_does_not_hold(bench: Bench) -> None:
+    released, completed = bench.held(), bench.held(bench.request("e2"))
+    bench.store.release(released)
+    bench.complete(completed)
+
+    assert not bench.store.holds(released, for_seconds=0)
+    assert not bench.store.holds(completed, for_seconds=0)
+
+
 def test_of_a_synthetic_event_and_what_onestock_sent_one_runs(bench: Bench) -> None:
     together = threading.Barrier(8)
 
@@ -321,7 +397,7 @@ def test_of_many_rivals_one_has_the_claim(bench: Bench, *, in_order: bool) -> No
 
 
 def test_a_frozen_firestore_is_a_store_error_and_then_works_again(firestore_emulator: Emulator) -> None:
-    bench = Bench(firestore(lambda: 1_735_689_600.0), [])
+    bench = Bench(firestore(PassingTime()), PassingTime())
     bench.complete(bench.held(bench.request("before")))
     firestore_emulator.freeze()
     try:

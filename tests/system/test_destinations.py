@@ -3,10 +3,13 @@
 import base64
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from relay.local.customer import CustomerSystem, Reply
+from relay.local.emulator import Emulator
 from tests.support.parts import OneStock, PubSub, Service, order_event
 from tests.support.serving import serving
 from tests.support.waiting import wait_until
@@ -23,11 +26,25 @@ ORDER = {
 }
 
 
+@dataclass
+class Api:
+    """OneStock's API: it answers with `orders` in turn, and with the last of them from then on."""
+
+    orders: list[dict[str, Any]]
+    url: str = ""
+
+    def answer(self, path: str, _: bytes) -> dict[str, Any]:
+        if path == "/v2/login":
+            return {"token": "a-test-token"}
+        answer = self.orders.pop(0) if len(self.orders) > 1 else self.orders[0]
+        return {**answer, "id": path.rpartition("/")[2]}
+
+
 @pytest.fixture
-def onestock_api() -> Iterator[str]:
-    answers = {"/v2/login": {"token": "a-test-token"}, "/v2/orders/ORD-1": ORDER}
-    with serving(lambda path, _: answers[path]) as url:
-        yield url
+def api() -> Iterator[Api]:
+    api = Api([ORDER])
+    with serving(api.answer) as api.url:
+        yield api
 
 
 @pytest.fixture
@@ -36,10 +53,10 @@ def customer() -> CustomerSystem:
 
 
 @pytest.fixture
-def settings(settings: dict[str, str], customer: CustomerSystem, onestock_api: str) -> Iterator[dict[str, str]]:
+def settings(settings: dict[str, str], customer: CustomerSystem, api: Api) -> Iterator[dict[str, str]]:
     with customer.running() as url:
         yield settings | {
-            "ONESTOCK_API_URL": onestock_api,
+            "ONESTOCK_API_URL": api.url,
             "ONESTOCK_SITE_ID": "test-site",
             "ONESTOCK_USER_ID": "test-user",
             "ONESTOCK_PASSWORD": "a-test-password",
@@ -86,3 +103,49 @@ def test_what_the_customer_refuses_is_a_dead_letter_and_what_fails_comes_back(
 def _ended(worker: Service) -> list[str]:
     outcomes = [line["outcome"] for line in worker.canonical("delivery")]
     return outcomes if "quarantined" in outcomes else []
+
+
+@pytest.fixture(params=["memory", "firestore"])
+def remembering(settings: dict[str, str], request: pytest.FixtureRequest, firestore_emulator: Emulator) -> Service:
+    """Return a worker with one of the stores."""
+    settings |= {"IDEMPOTENCY_STORE": request.param, "FIRESTORE_EMULATOR_HOST": firestore_emulator.host}
+    worker: Service = request.getfixturevalue("worker")
+    return worker
+
+
+def removed(*spans: tuple[int, int], name: str = "G1") -> dict[str, Any]:
+    """Return an order with a group of two removed pieces; `spans` is what OneStock tells of where they are."""
+    ranges = [{"from": first, "to": last} for first, last in spans]
+    group = {"id": name, "state": "removed", "order_item_id": "I1", "quantity": 2, "index_ranges": ranges}
+    return {"line_item_groups": [group], "order_items": [{"id": "I1", "quantity": 2}]}
+
+
+def test_two_pieces_are_two_refunds_however_onestock_answers_in_between(
+    onestock: OneStock, remembering: Service, customer: CustomerSystem, api: Api, pubsub: PubSub
+) -> None:
+    api.orders = [removed(), removed((0, 0)), removed(name="renamed"), removed((0, 1), name="renamed")]
+
+    onestock.send(order_event(pubsub.topology.topic))
+    onestock.send(order_event(pubsub.topology.topic, 1))
+
+    wait_until(lambda: len(remembering.handled()) == 2, within=30)
+    assert [data["piece"] for data in customer.taken_of("refund")] == [0, 1]
+    assert len(customer.requests) == 2
+
+
+def test_pieces_that_stay_uncertain_are_a_dead_letter_that_a_person_can_act_on(
+    settings: dict[str, str], request: pytest.FixtureRequest, customer: CustomerSystem, api: Api, pubsub: PubSub
+) -> None:
+    settings["REFUND_WAIT_SECONDS"] = "2"
+    api.orders = [removed((0, 0))]
+    worker: Service = request.getfixturevalue("worker")
+    onestock: OneStock = request.getfixturevalue("onestock")
+
+    onestock.send(order_event(pubsub.topology.topic))
+
+    outcomes = wait_until(lambda: _ended(worker), within=30)
+    [dead] = pubsub.dead_letters()
+    reason = dead["attributes"]["dead_letter_reason"]
+    assert outcomes[0] == "retry"
+    assert "its index_ranges (0 to 0) name 1 pieces and its quantity is 2. Look at the order in OneStock" in reason
+    assert customer.requests == []

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,10 @@ import requests
 from relay.local.emulator import FIRESTORE, Emulator
 from relay.local.processes import free_port
 from relay.local.services import start_service
+from tests.support.firestore_proxy import firestore_proxy
 from tests.support.parts import OneStock, Service, order_event
+from tests.support.pushes import push as push_message
+from tests.support.pushes import sent_by_onestock
 from tests.support.shop.ledger import Ledger
 from tests.support.storm import frozen
 from tests.support.waiting import wait_until
@@ -107,6 +111,25 @@ def test_while_the_store_is_gone_no_handler_runs_and_then_all_do(
     assert (begun, answers) == (0, {503})
     assert ledger.done() == {(handler, event_id) for handler in ("refund", "archive") for event_id in sent}
     assert ledger.count("done") == 40
+
+
+def test_an_event_whose_claim_got_lost_on_the_way_is_handled_at_its_next_delivery(
+    firestore_settings: dict[str, str], firestore_emulator: Emulator, request: pytest.FixtureRequest, ledger: Ledger
+) -> None:
+    firestore_settings |= {"HANDLER_BUDGET_SECONDS": "30", "ACK_DEADLINE_SECONDS": "599", "LEASE_SECONDS": "600"}
+    with firestore_proxy(firestore_emulator.host) as proxy:
+        firestore_settings["FIRESTORE_EMULATOR_HOST"] = proxy.host
+        worker: Service = request.getfixturevalue("worker")
+        event = sent_by_onestock(order_event(uuid.uuid4().hex), "parcel_state_changed")
+        proxy.lose_answer(then_silent=True)
+        lost = push_message(worker, event)
+        proxy.is_silent = False
+        proxy.abort_applied(2)
+
+        handled = push_message(worker, event)
+
+    assert (lost, handled) == (503, 204)
+    assert ledger.count("done") == 1
 
 
 def without_emulators() -> dict[str, str]:

@@ -9,7 +9,7 @@ from relay.local.emulator import Emulator
 from relay.local.processes import free_port
 from relay.local.services import ROOT
 from relay.receiver.acceptance import Ending
-from relay.worker.dispatch import Outcome as DeliveryOutcome
+from relay.worker.outcome import Outcome as DeliveryOutcome
 from tests.deployment.test_monitoring import ALERTS, DASHBOARD, METRICS, REFUSED_PUSHES
 from tests.support.log_entries import Entry
 from tests.support.log_filter import compiled, values_at

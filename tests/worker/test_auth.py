@@ -1,4 +1,4 @@
-"""Only tokens that Pub/Sub signs for our subscription are let in; certificates are fetched once a minute at most."""
+"""Only tokens that Pub/Sub signs for our subscription are let in, and forged ones cannot make us flood the issuer."""
 
 import time
 from collections.abc import Mapping
@@ -100,10 +100,23 @@ def test_certificates_that_cannot_be_had_are_a_503(authenticate: OidcAuthenticat
     issuer.is_gone = True
     without = status_of(authenticate, f"Bearer {SIGNER.token()}")
     issuer.is_gone = False
-    issuer.now += 61
+    at_once = status_of(authenticate, f"Bearer {SIGNER.token()}")
+    issuer.now += 1
 
-    assert without == 503
+    assert (without, at_once) == (503, 503)
     assert status_of(authenticate, f"Bearer {SIGNER.token()}") == 204
+
+
+def test_without_any_certificate_the_issuer_is_asked_once_a_second_at_most(
+    authenticate: OidcAuthenticator, issuer: Issuer
+) -> None:
+    issuer.is_gone = True
+
+    for _ in range(50):
+        status_of(authenticate, f"Bearer {SIGNER.token()}")
+        issuer.now += 0.1
+
+    assert issuer.fetches == 5
 
 
 def test_old_certificates_outlive_an_outage_of_the_issuer(authenticate: OidcAuthenticator, issuer: Issuer) -> None:

@@ -15,7 +15,8 @@ from relay.events import Delivery
 from relay.registry import Registry
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
 from relay.stores.memory import MemoryStore
-from relay.worker.dispatch import Dispatcher, Limits, Outcome
+from relay.worker.dispatch import Dispatcher, Limits
+from relay.worker.outcome import Outcome
 from tests.support.waiting import wait_until
 
 DELIVERY = Delivery(

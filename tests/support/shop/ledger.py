@@ -29,11 +29,13 @@ class Ledger:
         self._sink = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def work(self, handler: str, event: Event) -> None:
-        """Do one handler's work. Orders marked `reject` are rejected until the shop is repaired."""
+        """Do one handler's work. Until the shop is repaired, orders marked `reject` or `retry` are so ended."""
         self.write("begin", handler, event)
         time.sleep(random.uniform(0, self._seconds))
         if random.random() < self._trouble:
             raise random.choice([Retry("invented: the shop is closed"), RuntimeError("invented: the shop fell over")])
+        if event.content.get("retry") and not self.repaired.exists():
+            raise Retry("invented: the shop is closed for repair")
         if event.content.get("reject") and not self.repaired.exists():
             raise Reject("invented: the shop knows no such order")
         self.write("done", handler, event)
