@@ -12,6 +12,7 @@
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
     |- LogUnreadable            the services' log lines cannot be read: one line, exit status 1
+    |- DeadLetterIdRefused      an id given to a command names no dead letter, or several: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
     |- UnreadableContent        no handler can ever read this event: it goes to quarantine
@@ -78,6 +79,10 @@ class PubSubError(RelayError):
 
 class LogUnreadable(RelayError):
     """Whoever runs the command can mend it, or try again: the services' log lines cannot be read."""
+
+
+class DeadLetterIdRefused(RelayError):
+    """Whoever runs the command can mend it: the id names no dead letter, or several. The text lists the candidates."""
 
 
 class EnvelopeError(RelayError):

@@ -1,4 +1,4 @@
-"""What lies on the topic: a webhook as a Pub/Sub message, and back. No I/O.
+"""What lies on a topic: an event as a Pub/Sub message, with every attribute that the relay sets or reads. No I/O.
 
 The data is the webhook's raw body, byte for byte, or that body in gzip where it would not fit otherwise.
 """
@@ -7,11 +7,13 @@ import gzip
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from relay import moments
 from relay.errors import MessageTooLarge
 from relay.events import UNKNOWN_EVENT_TYPE, Delivery, event_id_of
 
@@ -21,6 +23,43 @@ MAX_ATTRIBUTE_BYTES = 1024  # Pub/Sub's limit for an attribute's value.
 MAX_EVENT_TYPE_LENGTH = 128
 MAX_ORDER_ID_BITS = 64  # An order id given as a number is turned into text; Python refuses that for huge ones.
 MAX_COUNT_DIGITS = 12
+
+_GZIP, _TRUE, _COMPLETED = "gzip", "true", "completed"
+# Ours, and Pub/Sub's own on a message that it gave up ("Dead-letter topics", Google Cloud Pub/Sub documentation).
+_DEAD_LETTER_PREFIXES = ("dead_letter", "CloudPubSubDeadLetter")
+
+
+class Attribute(StrEnum):
+    """The attributes of a message, in the order in which an event gets them."""
+
+    EVENT_TYPE = "event_type"
+    """The receiver sets it from the URL, else from the body."""
+    EVENT_ID = "event_id"
+    RECEIVED_AT = "received_at"
+    """When the receiver took the webhook in; kept by every copy of the event."""
+    CONTENT_TYPE = "content_type"
+    CONTENT_ENCODING = "content_encoding"
+    """`gzip` where the body would not fit otherwise."""
+    TRACEPARENT = "traceparent"
+    SYNTHETIC = "synthetic"
+    """`true` where `relay reconcile` made the event up."""
+    SMOKE = "smoke"
+    """`true` on the event with which a deployment checks that events are handled."""
+    GENERATION = "generation"
+    """A redrive and a replay set it higher than it was before, so that the store runs handlers again."""
+    REDRIVES = "redrives"
+    """How often the event came back from the dead letters."""
+    ONLY_HANDLER = "only_handler"
+    """A redrive sets it to the handler that rejected the event: no other one runs."""
+    RERUN = "rerun"
+    """`completed` in a replay: handlers that have succeeded run again, too."""
+    DEAD_LETTER_REASON = "dead_letter_reason"
+    """The worker sets this and the following ones on the copy for the dead-letter topic; a redrive removes them."""
+    DEAD_LETTER_HANDLER = "dead_letter_handler"
+    DEAD_LETTER_ATTEMPT = "dead_letter_attempt"
+    DEAD_LETTERED_AT = "dead_lettered_at"
+    GIVEN_UP_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
+    """Pub/Sub sets it on what it gave up."""
 
 
 def is_event_type(name: object) -> bool:
@@ -55,6 +94,19 @@ _NO_ROUTING = _Routing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterMarks:
+    """What the attributes of a dead letter say about how it came to be one."""
+
+    reason: str
+    handler: str
+    """The handler that rejected the event; empty where no single handler did."""
+    attempts: int | None
+    """How often the event had been delivered; None where the subscription did not count."""
+    redrives: int
+    """How often the event was redriven before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message: `data` (bytes on the topic), `attributes`, and the ordering key (empty for none)."""
 
@@ -75,37 +127,93 @@ class Message:
         """
         routing = _read_routing(body)
         event_type = event_type or routing.topic
-        data, encoding = compressed_if_needed(body)
-        attributes = {
-            "event_type": event_type,
-            "event_id": event_id_of(event_type, body),
-            "received_at": received_at.isoformat(timespec="milliseconds"),
-            "content_type": content_type[:MAX_ATTRIBUTE_BYTES] if content_type.isascii() else "",
-            "traceparent": traceparent,
+        data, encoding = _compressed_if_needed(body)
+        attributes: dict[str, str] = {
+            Attribute.EVENT_TYPE: event_type,
+            Attribute.EVENT_ID: event_id_of(event_type, body),
+            Attribute.RECEIVED_AT: moments.to_text(received_at),
+            Attribute.CONTENT_TYPE: content_type[:MAX_ATTRIBUTE_BYTES] if content_type.isascii() else "",
+            Attribute.TRACEPARENT: traceparent,
             **encoding,
         }
         return cls(data=data, attributes=attributes, ordering_key=routing.order_id)
 
+    @classmethod
+    def for_quarantine(cls, delivery: Delivery, *, reason: str, handler: str | None, now: datetime) -> Self:
+        """Return the copy of the event for the dead-letter topic; `handler` rejected it, None if nobody could read it.
+
+        Raises MessageTooLarge if the body does not fit into one message even in gzip.
+        """
+        original = dict(delivery.attributes)
+        if delivery.damage is None:
+            original.pop(Attribute.CONTENT_ENCODING, None)
+        data, encoding = _compressed_if_needed(delivery.body)
+        attributes: dict[str, str] = {
+            **original,
+            **encoding,
+            **_identity_of(delivery),
+            Attribute.DEAD_LETTER_REASON: _cut(reason),
+            Attribute.DEAD_LETTERED_AT: moments.to_text(now),
+        }
+        if handler is not None:
+            attributes[Attribute.DEAD_LETTER_HANDLER] = _cut(handler)
+        if delivery.delivery_attempt is not None:
+            attributes[Attribute.DEAD_LETTER_ATTEMPT] = str(delivery.delivery_attempt)
+        return cls(data=data, attributes=attributes, ordering_key=delivery.ordering_key)
+
     def as_synthetic(self) -> Self:
         """Return the message marked as made up from what OneStock's API tells, and not sent by OneStock."""
-        return replace(self, attributes={**self.attributes, "synthetic": "true"})
+        return replace(self, attributes={**self.attributes, Attribute.SYNTHETIC: _TRUE})
+
+    def redriven(self, delivery: Delivery, *, now: datetime) -> "Message":
+        """Return this dead letter, whose event is `delivery`, as the message that brings the event back to the topic.
+
+        The generation is at least the Unix time, so that it is higher than that of every earlier redrive or replay
+        of the event, whichever of its messages that one came from.
+        """
+        marks = self.dead_letter_marks
+        attributes: dict[str, str] = {
+            **{name: value for name, value in self.attributes.items() if not _ends_with_a_redrive(name)},
+            **_identity_of(delivery),
+            Attribute.GENERATION: str(max(delivery.generation + 1, int(now.timestamp()))),
+            Attribute.REDRIVES: str(marks.redrives + 1),
+        }
+        if marks.handler:
+            attributes[Attribute.ONLY_HANDLER] = marks.handler
+        return Message(data=self.data, attributes=attributes, ordering_key=delivery.ordering_key)
+
+    def replayed(self, delivery: Delivery, *, generation: int) -> "Message":
+        """Return the message that runs every handler of the event again, also those that have succeeded."""
+        attributes: dict[str, str] = {
+            **{name: value for name, value in self.attributes.items() if name != Attribute.ONLY_HANDLER},
+            **_identity_of(delivery),
+            Attribute.GENERATION: str(generation),
+            Attribute.RERUN: _COMPLETED,
+        }
+        return Message(data=self.data, attributes=attributes, ordering_key=delivery.ordering_key)
 
     @property
     def event_id(self) -> str:
         """The event's identity, empty where nobody gave it one."""
-        return self.attributes.get("event_id", "")
+        return self.attributes.get(Attribute.EVENT_ID, "")
 
     @property
     def event_type(self) -> str:
         """The event type that the message was published under."""
-        return self.attributes.get("event_type", UNKNOWN_EVENT_TYPE)
+        return self.attributes.get(Attribute.EVENT_TYPE, UNKNOWN_EVENT_TYPE)
 
     @property
-    def size_bytes(self) -> int:
-        """What the message takes of a publish request, at most."""
-        framing_bytes = 64
-        attributes = sum(4 * (len(name) + len(value)) + 16 for name, value in self.attributes.items())
-        return len(self.data) + attributes + 4 * len(self.ordering_key) + framing_bytes
+    def dead_letter_marks(self) -> DeadLetterMarks:
+        """What the worker, or Pub/Sub, said when it gave the event up."""
+        attempts = _count(self.attributes, Attribute.DEAD_LETTER_ATTEMPT, Attribute.GIVEN_UP_ATTEMPTS)
+        given_up = f"Pub/Sub gave up after {attempts or 'too many'} delivery attempts"
+        only_handler = self.attributes.get(Attribute.ONLY_HANDLER, "")
+        return DeadLetterMarks(
+            reason=self.attributes.get(Attribute.DEAD_LETTER_REASON, given_up),
+            handler=self.attributes.get(Attribute.DEAD_LETTER_HANDLER, only_handler),
+            attempts=attempts,
+            redrives=_count(self.attributes, Attribute.REDRIVES) or 0,
+        )
 
     def to_delivery(
         self, *, message_id: str, published_at: datetime, delivery_attempt: int | None, max_body_bytes: int
@@ -115,29 +223,29 @@ class Message:
         Data that cannot be decompressed, or exceeds `max_body_bytes` when it is, makes a delivery with `damage`.
         """
         body, damage = self._restore_body(max_body_bytes)
-        names_both = bool(self.attributes.get("event_type") and self.ordering_key)
+        names_both = bool(self.attributes.get(Attribute.EVENT_TYPE) and self.ordering_key)
         routing = _NO_ROUTING if names_both else _read_routing(body)
-        event_type = self.attributes.get("event_type") or routing.topic
+        event_type = self.attributes.get(Attribute.EVENT_TYPE) or routing.topic
         return Delivery(
             event_id=self.event_id or event_id_of(event_type, body),
             event_type=event_type,
             body=body,
-            received_at=_moment(self.attributes.get("received_at")) or published_at,
+            received_at=moments.from_text(self.attributes.get(Attribute.RECEIVED_AT)) or published_at,
             damage=damage,
             attributes=self.attributes,
             message_id=message_id,
             delivery_attempt=delivery_attempt,
             ordering_key=self.ordering_key or routing.order_id,
-            generation=generation_of(self.attributes),
-            reruns_completed=self.attributes.get("rerun") == "completed",
-            only_handler=self.attributes.get("only_handler", ""),
-            traceparent=self.attributes.get("traceparent"),
-            is_synthetic=self.attributes.get("synthetic") == "true",
-            is_smoke=self.attributes.get("smoke") == "true",
+            generation=_count(self.attributes, Attribute.GENERATION) or 0,
+            reruns_completed=self.attributes.get(Attribute.RERUN) == _COMPLETED,
+            only_handler=self.attributes.get(Attribute.ONLY_HANDLER, ""),
+            traceparent=self.attributes.get(Attribute.TRACEPARENT),
+            is_synthetic=self.attributes.get(Attribute.SYNTHETIC) == _TRUE,
+            is_smoke=self.attributes.get(Attribute.SMOKE) == _TRUE,
         )
 
     def _restore_body(self, max_body_bytes: int) -> tuple[bytes, str | None]:
-        if self.attributes.get("content_encoding") != "gzip":
+        if self.attributes.get(Attribute.CONTENT_ENCODING) != _GZIP:
             return self.data, None
         decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
@@ -151,11 +259,21 @@ class Message:
         return body, None
 
 
-def compressed_if_needed(body: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return the data for `body` and the attributes that say how to read it.
+def _identity_of(delivery: Delivery) -> dict[str, str]:
+    """Return the attributes that every copy of an event keeps, also where its first message lacked them."""
+    return {
+        Attribute.EVENT_ID: delivery.event_id,
+        Attribute.EVENT_TYPE: delivery.event_type,
+        Attribute.RECEIVED_AT: moments.to_text(delivery.received_at),
+    }
 
-    Raises MessageTooLarge if the body does not fit into one message even in gzip.
-    """
+
+def _ends_with_a_redrive(name: str) -> bool:
+    return name.startswith(_DEAD_LETTER_PREFIXES) or name in (Attribute.RERUN, Attribute.ONLY_HANDLER)
+
+
+def _compressed_if_needed(body: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return the data for `body` and the attribute that says how to read it. Raises MessageTooLarge."""
     if len(body) <= MAX_DATA_BYTES:
         return body, {}
     data = gzip.compress(body, compresslevel=6, mtime=0)
@@ -163,22 +281,18 @@ def compressed_if_needed(body: bytes) -> tuple[bytes, dict[str, str]]:
         raise MessageTooLarge(
             f"the body has {len(body)} bytes, {len(data)} in gzip; one Pub/Sub message holds {MAX_DATA_BYTES}"
         )
-    return data, {"content_encoding": "gzip"}
+    return data, {Attribute.CONTENT_ENCODING: _GZIP}
 
 
-def generation_of(attributes: Mapping[str, str]) -> int:
-    """Return the message's generation: 0 for what OneStock sent, higher for each redrive or replay."""
-    return _count(attributes, "generation")
+def _count(attributes: Mapping[str, str], *names: Attribute) -> int | None:
+    """Return the number in the first of the attributes that is there; None where it holds none."""
+    text = next((attributes[name] for name in names if name in attributes), "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_COUNT_DIGITS else None
 
 
-def redrives_of(attributes: Mapping[str, str]) -> int:
-    """Return how often the message came back from the dead letters."""
-    return _count(attributes, "redrives")
-
-
-def _count(attributes: Mapping[str, str], name: str) -> int:
-    text = attributes.get(name, "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_COUNT_DIGITS else 0
+def _cut(text: str) -> str:
+    """Cut `text` to what an attribute holds, without splitting a character."""
+    return text.encode(errors="replace")[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore")
 
 
 def _read_routing(body: bytes) -> _Routing:
@@ -186,13 +300,3 @@ def _read_routing(body: bytes) -> _Routing:
         return _Routing.model_validate_json(body)
     except ValidationError:
         return _NO_ROUTING
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

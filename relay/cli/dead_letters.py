@@ -1,7 +1,7 @@
-"""`python -m relay dead-letters`: see what nobody could handle, and bring it back or remove it."""
+"""`relay dead-letters`: see what nobody could handle, and bring it back or remove it."""
 
-import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from relay.cli.times import Duration, shown_duration
+from relay.cli import dead_letter_output as output
+from relay.cli.times import Duration
 from relay.settings.commands import ToolSettings
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, DeadLetters
+    from relay.pubsub.redrive import Redrive, Redriven, Rules
 
 F = TypeVar("F", bound=Callable[..., object])
-
-MAX_SHOWN = 20
-MAX_CELL = 60
 
 
 @click.group(
@@ -29,8 +28,11 @@ MAX_CELL = 60
 def dead_letters() -> None:
     """List, show, redrive or discard what nobody could handle.
 
-    ID is a dead letter's message id, or the first characters of an event id. While a command runs, nobody else sees
-    the dead letters that it holds.
+    ID is a dead letter's message id or an event id: the whole id, or at least its first 8 characters where no other id
+    begins with them. An event has one dead letter for each handler that rejected it.
+
+    While a command runs, nobody else sees the dead letters that it has chosen. Pub/Sub cannot say that a subscription
+    is empty: a command takes it for empty when several pulls have brought nothing for 5 seconds.
     """
 
 
@@ -44,7 +46,12 @@ def _filters(command: F) -> F:
             click.option("--handler", help="Only what this handler rejected."),
             click.option("--older-than", type=Duration(), help="Only dead letters older than this, such as 2h."),
             click.option("--newer-than", type=Duration(), help="Only dead letters newer than this."),
-            click.option("--limit", default=0, help="Look at this many at most; 0 looks at all."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Take this many at most, the oldest events first; 0 takes all.",
+            ),
             click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts."),
         ]
     ):
@@ -58,9 +65,9 @@ def list_(*, as_json: bool, **filters: Any) -> None:
     """Show a table of the dead letters, oldest event first."""
     with _held(filters) as held:
         if as_json:
-            click.echo(json.dumps([_as_json(letter) for letter in held.letters], indent=2))
+            output.print_json([output.json_of(letter) for letter in held.letters])
             return
-        _print_table(held.letters)
+        output.print_table(held.letters)
         click.echo(f"{len(held.letters)} dead letters")
 
 
@@ -68,52 +75,60 @@ def list_(*, as_json: bool, **filters: Any) -> None:
 @click.argument("id_", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def show(*, id_: str, as_json: bool) -> None:
-    """Show one dead letter with its content."""
+    """Show one dead letter, or all those of one event, with the content."""
     with _held({"ids": (id_,)}) as held:
-        if not held.letters:
-            click.echo(f"No dead letter has the id {id_}. List them: python -m relay dead-letters list", err=True)
-            sys.exit(1)
         if as_json:
-            click.echo(json.dumps([{**_as_json(letter), **_content_of(letter)} for letter in held.letters], indent=2))
+            output.print_json([{**output.json_of(letter), **output.content_of(letter)} for letter in held.letters])
             return
         for letter in held.letters:
-            _print_letter(letter)
+            output.print_letter(letter)
 
 
 @dead_letters.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @_filters
-@click.option("--rate", default=50.0, show_default=True, help="Events a second; 0 is as fast as it goes.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=50.0,
+    show_default=True,
+    help="Events a second; 0 is as fast as it goes.",
+)
 @click.option("--max-redrives", default=5, show_default=True, help="Leave what came back this often where it is.")
+@click.option(
+    "--even-if-forgotten",
+    is_flag=True,
+    help="Redrive events, too, that are so old that the worker may run handlers again that have succeeded.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be redriven.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def redrive(*, rate: float, max_redrives: int, dry_run: bool, yes: bool, as_json: bool, **filters: Any) -> None:
+def redrive(
+    *, rate: float, max_redrives: int, even_if_forgotten: bool, dry_run: bool, yes: bool, as_json: bool, **filters: Any
+) -> None:
     """Bring dead letters back to the topic.
 
-    Only the handlers that have not succeeded run. Each dead letter goes away once Pub/Sub has confirmed its event.
+    Only handlers that have not succeeded run; where one handler rejected the event, only that one. A dead letter goes
+    away once Pub/Sub has confirmed its event. Several orders are redriven side by side, the events of one order in
+    sequence. Ctrl-C ends the redrive after the publishes that are under way, and the command says what it has done.
     """
     from relay.pubsub import publisher
-    from relay.pubsub.dead_letters import Ending
-    from relay.pubsub.pace import Pace
+    from relay.pubsub.redrive import Redrive, Rules
 
+    rules = Rules(max_redrives=max_redrives, even_if_forgotten=even_if_forgotten)
     settings = ToolSettings.from_environ(os.environ)
     with _held(filters) as held:
-        if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json):
+        if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json, rules=rules):
             return
-        events = publisher.connected(settings.topic_path, settings)
-        pace = Pace(rate)
-        redriven = held.redrive(events, pace=pace, max_redrives=max_redrives, now=lambda: datetime.now(UTC))
-        with click.progressbar(redriven, length=len(held.letters), label="Redriving", file=sys.stderr) as progress:
-            ends = list(progress)
-    stayed = [end for end in ends if end.ending is not Ending.REDRIVEN]
-    if as_json:
-        shown = [{"id": end.letter.message_id, "reason": end.reason} for end in stayed]
-        click.echo(json.dumps({"redriven": len(ends) - len(stayed), "stayed": shown}, indent=2))
-    else:
-        click.echo(f"{len(ends) - len(stayed)} redriven")
-        for end in stayed:
-            click.echo(f"{end.letter.message_id} (event {end.letter.delivery.event_id[:12]}): {end.reason}", err=True)
-    sys.exit(1 if stayed else 0)
+        run = Redrive(
+            held.subscription,
+            publisher.connected(settings.topic_path, settings),
+            rules=rules,
+            per_second=rate,
+            now=lambda: datetime.now(UTC),
+        )
+        ends = _run_to_the_end(run, held.letters)
+        output.print_redriven(ends, as_json=as_json)
+    sys.exit(0 if all(end.is_gone for end in ends) else 1)
 
 
 @dead_letters.command()
@@ -126,9 +141,9 @@ def discard(*, dry_run: bool, yes: bool, as_json: bool, **filters: Any) -> None:
     with _held(filters) as held:
         if not _is_wanted("discard", held.letters, dry_run=dry_run, yes=yes, as_json=as_json):
             return
-        held.discard()
-        count = len(held.letters)
-    click.echo(json.dumps({"discarded": count}) if as_json else f"{count} discarded")
+        ends = held.discard()
+        output.print_discarded(ends, as_json=as_json)
+    sys.exit(1 if any(end.may_come_back for end in ends) else 0)
 
 
 @contextmanager
@@ -144,15 +159,24 @@ def _held(filters: dict[str, Any]) -> "Iterator[DeadLetters]":
         yield held
 
 
-def _is_wanted(verb: str, letters: "Sequence[DeadLetter]", *, dry_run: bool, yes: bool, as_json: bool) -> bool:
+def _is_wanted(
+    verb: str,
+    letters: "Sequence[DeadLetter]",
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    rules: "Rules | None" = None,
+) -> bool:
     """Show what would be touched, and return whether to go on."""
     if dry_run and as_json:
-        click.echo(json.dumps([_as_json(letter) for letter in letters], indent=2))
+        output.print_json([{**output.json_of(letter), **_staying(letter, rules)} for letter in letters])
         return False
-    if not as_json:
-        _print_table(letters[:MAX_SHOWN])
-        more = f" ({len(letters) - MAX_SHOWN} more than shown)" if len(letters) > MAX_SHOWN else ""
-        click.echo(f"{len(letters)} dead letters to {verb}{more}")
+    if not (as_json and yes):
+        most = len(letters) if dry_run else output.MAX_SHOWN
+        output.print_chosen(verb, letters, most=most, err=as_json)
+    if rules is not None:
+        output.print_staying(letters, rules)
     if dry_run or not letters:
         return as_json and not dry_run
     if not yes:
@@ -160,61 +184,22 @@ def _is_wanted(verb: str, letters: "Sequence[DeadLetter]", *, dry_run: bool, yes
     return True
 
 
-def _print_table(letters: "Sequence[DeadLetter]") -> None:
-    from tabulate import tabulate
-
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "id": letter.message_id,
-            "event": letter.delivery.event_id[:12],
-            "event type": letter.delivery.event_type,
-            "order": letter.delivery.ordering_key,
-            "age": shown_duration(letter.age_seconds(now)),
-            "attempts": "" if letter.attempts is None else letter.attempts,
-            "redrives": letter.redrives,
-            "handler": letter.handler,
-            "reason": _cut(letter.reason),
-        }
-        for letter in letters
-    ]
-    if rows:
-        click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
+def _staying(letter: "DeadLetter", rules: "Rules | None") -> dict[str, str | None]:
+    return {} if rules is None else {"will_stay": output.reason_to_stay(letter, rules)}
 
 
-def _print_letter(letter: "DeadLetter") -> None:
-    for name, value in _as_json(letter).items():
-        click.echo(f"{name:<16}{value}")
-    content = _content_of(letter)
-    shown = json.dumps(content["content"], indent=2, ensure_ascii=False) if "content" in content else content["text"]
-    click.echo(f"\n{shown}\n")
+def _run_to_the_end(run: "Redrive", letters: "Sequence[DeadLetter]") -> "list[Redriven]":
+    """Return what became of each dead letter. The first Ctrl-C stops the redrive, the second one the command."""
 
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        click.echo("\nStopping after the publishes that are under way", err=True)
+        run.stop()
 
-def _as_json(letter: "DeadLetter") -> dict[str, Any]:
-    delivery = letter.delivery
-    return {
-        "id": letter.message_id,
-        "event_id": delivery.event_id,
-        "event_type": delivery.event_type,
-        "order_id": delivery.ordering_key,
-        "reason": letter.reason,
-        "handler": letter.handler,
-        "attempts": letter.attempts,
-        "redrives": letter.redrives,
-        "received_at": delivery.received_at.isoformat(),
-        "dead_letter_at": letter.pulled.published_at.isoformat(),
-        "age_seconds": round(letter.age_seconds(datetime.now(UTC))),
-    }
-
-
-def _content_of(letter: "DeadLetter") -> dict[str, Any]:
-    """Return the body as JSON where it is, else as text with what cannot be shown escaped."""
-    body = letter.delivery.body
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return {"content": json.loads(body)}
-    except (ValueError, RecursionError):
-        return {"text": body.decode(errors="backslashreplace")}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 3]}..."
+        with click.progressbar(run.run(letters), length=len(letters), label="Redriving", file=sys.stderr) as progress:
+            return list(progress)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

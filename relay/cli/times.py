@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from relay import moments
+
 _DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -34,11 +36,10 @@ class Moment(click.ParamType[datetime]):
         match = _DURATION.fullmatch(text)
         if match is not None:
             return datetime.now(UTC) - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+        moment = moments.from_text(text)
+        if moment is None:
             self.fail(f"{value!r} is no time; write 2h (ago), 2026-01-31 or 2026-01-31T09:30:00Z", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment
 
 
 def shown_duration(seconds: float) -> str:

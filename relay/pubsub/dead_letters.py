@@ -1,26 +1,20 @@
 """Dead letters: what nobody could handle, put there by the worker (quarantine) or by Pub/Sub (too many attempts)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Self
 
 from google.pubsub_v1 import SubscriberClient
 
-from relay.errors import PublishError
+from relay.errors import DeadLetterIdRefused
 from relay.events import Delivery
-from relay.message import Message, redrives_of
-from relay.pubsub.pace import Pace
-from relay.pubsub.publisher import Publisher
+from relay.message import DeadLetterMarks, Message
 from relay.pubsub.pull import Pulled, PullSubscription
-from relay.pubsub.quarantine import ATTRIBUTE_PREFIX
 
-PUBLISH_BUDGET_SECONDS = 30
-# Pub/Sub's own attributes on what it gave up ("Dead-letter topics", Google Cloud Pub/Sub documentation).
-_FORWARDED_PREFIX = "CloudPubSubDeadLetter"
-_FORWARDED_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
+LEAST_PREFIX_LENGTH = 8
+MAX_CANDIDATES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,55 +34,21 @@ class DeadLetter:
         return self.delivery.message_id
 
     @property
-    def reason(self) -> str:
-        """Why nobody handled it, in one line."""
-        given_up = f"Pub/Sub gave up after {self.attempts or 'too many'} delivery attempts"
-        return self._attributes.get("dead_letter_reason", given_up)
-
-    @property
-    def handler(self) -> str:
-        """The handler that rejected it; empty if it was not one alone."""
-        return self._attributes.get("dead_letter_handler", "")
-
-    @property
-    def attempts(self) -> int | None:
-        """How often it had been delivered; None where the subscription did not count."""
-        text = self._attributes.get("dead_letter_attempt", self._attributes.get(_FORWARDED_ATTEMPTS, ""))
-        return int(text) if text.isascii() and text.isdigit() else None
-
-    @property
-    def redrives(self) -> int:
-        """How often it was redriven before."""
-        return redrives_of(self._attributes)
+    def marks(self) -> DeadLetterMarks:
+        """Why nobody handled it, and how often that was tried."""
+        return self.pulled.message.dead_letter_marks
 
     def age_seconds(self, now: datetime) -> float:
         """Return how long it has been a dead letter."""
         return (now - self.pulled.published_at).total_seconds()
 
+    def event_age_seconds(self, now: datetime) -> float:
+        """Return how long ago the receiver took its event in."""
+        return (now - self.delivery.received_at).total_seconds()
+
     def redriven(self, now: datetime) -> Message:
-        """Return the message that brings the event back to the topic: the same event, in a new generation.
-
-        The generation is at least the Unix time, so that it is higher than that of every earlier redrive or replay
-        of the event, whichever of its messages that one came from.
-        """
-        kept = {
-            name: value
-            for name, value in self._attributes.items()
-            if not name.startswith((ATTRIBUTE_PREFIX, _FORWARDED_PREFIX)) and name != "rerun"
-        }
-        attributes = {
-            **kept,
-            "event_id": self.delivery.event_id,
-            "event_type": self.delivery.event_type,
-            "received_at": self.delivery.received_at.isoformat(timespec="milliseconds"),
-            "generation": str(max(self.delivery.generation + 1, int(now.timestamp()))),
-            "redrives": str(self.redrives + 1),
-        }
-        return Message(data=self.pulled.message.data, attributes=attributes, ordering_key=self.delivery.ordering_key)
-
-    @property
-    def _attributes(self) -> Mapping[str, str]:
-        return self.delivery.attributes
+        """Return the message that brings the event back to the topic."""
+        return self.pulled.message.redriven(self.delivery, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +56,7 @@ class Filter:
     """Which dead letters are meant: those that fit everything that is set."""
 
     ids: Sequence[str] = ()
-    """Message ids, or the beginnings of event ids."""
+    """Message ids or event ids, whole or by their beginning."""
     event_type: str | None = None
     order_id: str | None = None
     reason: str | None = None
@@ -106,86 +66,89 @@ class Filter:
     newer_than_seconds: float | None = None
 
     def fits(self, letter: DeadLetter, now: datetime) -> bool:
-        """Return whether `letter` is meant."""
+        """Return whether `letter` is meant, whatever its ids."""
         age_seconds = letter.age_seconds(now)
-        named = any(id_ == letter.message_id or letter.delivery.event_id.startswith(id_) for id_ in self.ids)
         return (
-            (named or not self.ids)
-            and self.event_type in (None, letter.delivery.event_type)
+            self.event_type in (None, letter.delivery.event_type)
             and self.order_id in (None, letter.delivery.ordering_key)
-            and self.handler in (None, letter.handler)
-            and (self.reason is None or self.reason.lower() in letter.reason.lower())
+            and self.handler in (None, letter.marks.handler)
+            and (self.reason is None or self.reason.lower() in letter.marks.reason.lower())
             and (self.older_than_seconds is None or age_seconds > self.older_than_seconds)
             and (self.newer_than_seconds is None or age_seconds < self.newer_than_seconds)
         )
 
 
-class Ending(StrEnum):
-    """What became of one dead letter in a redrive."""
+def select(letters: Iterable[DeadLetter], wanted: Filter, *, now: datetime, limit: int) -> list[DeadLetter]:
+    """Return each dead letter that is meant once, the oldest events first, `limit` at most (0: all).
 
-    REDRIVEN = "redriven"
-    TOO_OFTEN = "too_often"
-    FAILED = "failed"
+    Raises DeadLetterIdRefused if one of the ids names none of `letters`, or more than one.
+    """
+    by_id = {letter.message_id: letter for letter in letters}
+    named = {message_id for id_ in wanted.ids for message_id in _named_by(id_, list(by_id.values()))}
+    chosen = [
+        letter
+        for letter in by_id.values()
+        if (not wanted.ids or letter.message_id in named) and wanted.fits(letter, now)
+    ]
+    chosen.sort(key=lambda letter: (letter.delivery.received_at, letter.message_id))
+    return chosen[:limit] if limit else chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Redriven:
-    """One dead letter of a redrive; the reason says why it stayed where it is."""
+class Discarded:
+    """What became of one dead letter that was discarded."""
 
     letter: DeadLetter
-    ending: Ending
-    reason: str | None = None
+    may_come_back: str | None
+    """Why the dead letter may come back all the same; None if it is gone."""
 
 
 class DeadLetters:
-    """The dead letters of one subscription, held while the command works on them."""
+    """The dead letters that a command works on: a list that stays as it is, and that nobody else gets meanwhile."""
 
     def __init__(self, subscription: PullSubscription, letters: Sequence[DeadLetter]) -> None:
-        self._subscription = subscription
+        self.subscription = subscription
         self.letters = letters
 
     @classmethod
     @contextmanager
     def held(cls, subscription_path: str, wanted: Filter, *, now: datetime, limit: int) -> Iterator[Self]:
-        """Hold all dead letters, oldest event first, and give back in the end what was not acknowledged.
+        """Hold the dead letters that are meant until the block ends, and let everybody see the others.
 
-        Nobody else sees them meanwhile. `limit` bounds how many are looked at (0: all). Raises PubSubError.
+        Raises PubSubError and DeadLetterIdRefused.
         """
-        subscription = PullSubscription(SubscriberClient(), subscription_path)
-        letters: list[DeadLetter] = []
-        try:
-            while (not limit or len(letters) < limit) and (pulled := subscription.pull()):
-                letters += [DeadLetter(pulled=message) for message in pulled]
-                subscription.keep()
-            letters.sort(key=lambda letter: (letter.delivery.received_at, letter.message_id))
-            yield cls(subscription, [letter for letter in letters if wanted.fits(letter, now)])
-        finally:
-            subscription.give_back()
+        with PullSubscription(SubscriberClient(), subscription_path) as subscription:
+            found = [DeadLetter(pulled=pulled) for some in subscription.pull_until_empty() for pulled in some]
+            letters = select(found, wanted, now=now, limit=limit)
+            kept = {letter.message_id for letter in letters}
+            subscription.give_back(letter.pulled for letter in found if letter.message_id not in kept)
+            yield cls(subscription, letters)
 
-    def redrive(
-        self, publisher: Publisher, *, pace: Pace, max_redrives: int, now: Callable[[], datetime]
-    ) -> Iterator[Redriven]:
-        """Publish each event again, and acknowledge its dead letter once Pub/Sub has confirmed.
+    def discard(self) -> list[Discarded]:
+        """Remove for good each dead letter that we still hold. A dead letter whose hold ended stays."""
+        held = [letter.pulled for letter in self.letters if self.subscription.holds(letter.pulled)]
+        may_come_back = self.subscription.acknowledge(held)
+        return [Discarded(letter=letter, may_come_back=may_come_back.get(letter.message_id)) for letter in self.letters]
 
-        An event that came back `max_redrives` times stays where it is: it would only come back once more.
-        Raises PubSubError if a dead letter cannot be acknowledged; it is then redriven once more next time, and
-        handlers that have succeeded stay done.
-        """
-        for letter in self.letters:
-            if letter.redrives >= max_redrives:
-                reason = f"was redriven {letter.redrives} times already; mend the cause, or raise --max-redrives"
-                yield Redriven(letter=letter, ending=Ending.TOO_OFTEN, reason=reason)
-                continue
-            pace.wait()
-            self._subscription.keep()
-            try:
-                publisher.publish(letter.redriven(now()), budget_seconds=PUBLISH_BUDGET_SECONDS)
-            except PublishError as error:
-                yield Redriven(letter=letter, ending=Ending.FAILED, reason=str(error))
-                continue
-            self._subscription.acknowledge([letter.pulled])
-            yield Redriven(letter=letter, ending=Ending.REDRIVEN)
 
-    def discard(self) -> None:
-        """Remove them for good. Raises PubSubError."""
-        self._subscription.acknowledge([letter.pulled for letter in self.letters])
+def _named_by(id_: str, letters: Sequence[DeadLetter]) -> set[str]:
+    """Return the message ids of the dead letters that `id_` names."""
+    exact = {letter.message_id for letter in letters if id_ in (letter.message_id, letter.delivery.event_id)}
+    if exact:
+        return exact
+    names = {name for letter in letters for name in (letter.message_id, letter.delivery.event_id)}
+    candidates = sorted(name for name in names if id_ and name.startswith(id_))
+    if len(candidates) == 1 and len(id_) >= LEAST_PREFIX_LENGTH:
+        return _named_by(candidates[0], letters)
+    raise DeadLetterIdRefused(_refusal(id_, candidates))
+
+
+def _refusal(id_: str, candidates: Sequence[str]) -> str:
+    if not candidates:
+        return f"No dead letter has the id {id_}; `relay dead-letters list` shows those that exist"
+    shown = ", ".join(candidates[:MAX_CANDIDATES])
+    more = f" and {len(candidates) - MAX_CANDIDATES} more" if len(candidates) > MAX_CANDIDATES else ""
+    return (
+        f"{id_} is not the whole id of a dead letter. Write the whole id, or at least {LEAST_PREFIX_LENGTH} characters "
+        f"that only one id begins with. These begin with {id_}: {shown}{more}"
+    )

@@ -1,12 +1,11 @@
-"""Replay: the topic's retained messages of a time range once more, as a new generation.
+"""Replay: publishes a time range of the topic's retained messages once more, as a new generation.
 
-The push subscription itself is never sought: it would deliver the same messages again, and their handlers are done.
-A subscription of our own, made for the replay, reads them; what is meant goes back to the topic in a new generation.
+The replay does not seek the push subscription: the worker would take what comes back for duplicates. It creates a
+subscription of its own, seeks that one to the start of the range, and publishes what it reads there to the topic.
 
 Source: "Replay and purge messages" and "Topic message retention" (Google Cloud Pub/Sub documentation).
 """
 
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.pubsub_v1 import ExpirationPolicy, PublisherClient, SeekRequest, SubscriberClient, Subscription
 
 from relay.errors import PubSubError
-from relay.message import Message
 from relay.pubsub.pace import Pace
 from relay.pubsub.publisher import Publisher
 from relay.pubsub.pull import RPC_TIMEOUT_SECONDS, Pulled, PullSubscription, pubsub_errors
 
 PUBLISH_BUDGET_SECONDS = 30
-QUIET_SECONDS = 6  # Pub/Sub may answer a pull with nothing, or with newer messages, although there is more.
 _A_DAY_SECONDS = 86_400  # Removes the subscription if we cannot.
 
 
@@ -54,19 +51,6 @@ class Range:
         return f'attributes.event_type = "{quoted}"'
 
 
-def replayed(message: Pulled, generation: int) -> Message:
-    """Return the message that runs the event again, also by handlers that have handled it."""
-    attributes = {
-        **message.message.attributes,
-        "event_id": message.delivery.event_id,
-        "event_type": message.delivery.event_type,
-        "received_at": message.delivery.received_at.isoformat(timespec="milliseconds"),
-        "generation": str(generation),
-        "rerun": "completed",
-    }
-    return Message(data=message.message.data, attributes=attributes, ordering_key=message.delivery.ordering_key)
-
-
 def check_retention(topic_path: str, since: datetime, now: datetime) -> None:
     """Raise PubSubError unless the topic still keeps what was published at `since`."""
     with pubsub_errors(topic_path):
@@ -92,7 +76,8 @@ def retained(topic_path: str, wanted: Range) -> Iterator[Iterator[Pulled]]:
         with pubsub_errors(path):
             since = Timestamp(seconds=int(wanted.since.timestamp()))
             client.seek(request=SeekRequest(subscription=path, time=since), timeout=RPC_TIMEOUT_SECONDS)
-        yield _events(PullSubscription(client, path), wanted)
+        with PullSubscription(client, path) as subscription:
+            yield _events(subscription, wanted)
     finally:
         with pubsub_errors(path):
             client.delete_subscription(request={"subscription": path}, timeout=RPC_TIMEOUT_SECONDS)
@@ -106,7 +91,8 @@ def replay(events: Iterator[Pulled], publisher: Publisher, *, pace: Pace, starte
     generation = int(started_at.astimezone(UTC).timestamp())
     for event in events:
         pace.wait()
-        publisher.publish(replayed(event, generation), budget_seconds=PUBLISH_BUDGET_SECONDS)
+        message = event.message.replayed(event.delivery, generation=generation)
+        publisher.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
         yield event
 
 
@@ -124,14 +110,11 @@ def _subscription(path: str, topic_path: str, wanted: Range) -> Subscription:
 def _events(subscription: PullSubscription, wanted: Range) -> Iterator[Pulled]:
     """Yield each event of the range once, until nothing comes any more but what was published after it."""
     seen: set[str] = set()
-    last_meant_at = time.monotonic()
-    while time.monotonic() - last_meant_at < QUIET_SECONDS:
-        pulled = subscription.pull()
+    # One pull at a time: with several, the events of one order might be read out of sequence.
+    pulls = subscription.pull_until_empty(pulls_at_once=1, is_meant=lambda message: message.published_at < wanted.until)
+    for pulled in pulls:
         for message in pulled:
-            if message.published_at < wanted.until:
-                last_meant_at = time.monotonic()
             if wanted.holds(message) and message.delivery.event_id not in seen:
                 seen.add(message.delivery.event_id)
                 yield message
-                subscription.keep()
         subscription.acknowledge(pulled)

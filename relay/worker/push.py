@@ -4,32 +4,19 @@ Source: "Push subscriptions" and "Payload unwrapping" (Google Cloud Pub/Sub docu
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import AliasChoices, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from relay import moments
 from relay.errors import EnvelopeError
 from relay.events import Delivery
-from relay.message import Message
+from relay.message import Attribute, Message
 
 MESSAGE_ID_HEADER = "x-goog-pubsub-message-id"
 _PUBLISH_TIME_HEADER = "x-goog-pubsub-publish-time"
 # The documentation names the first, the emulator sends the second.
 _ORDERING_KEY_HEADERS = ("x-goog-pubsub-ordering-key", "x-goog-ordering-key")
-_ATTRIBUTE_NAMES = (
-    "event_type",
-    "event_id",
-    "received_at",
-    "content_type",
-    "content_encoding",
-    "traceparent",
-    "generation",
-    "redrives",
-    "rerun",
-    "only_handler",
-    "synthetic",
-    "smoke",
-)
 
 
 class _PushedMessage(BaseModel):
@@ -72,7 +59,7 @@ def read(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: d
     message = Message(data=pushed.data, attributes=pushed.attributes, ordering_key=pushed.ordering_key)
     return message.to_delivery(
         message_id=pushed.message_id,
-        published_at=_in_utc(pushed.published_at) or now,
+        published_at=moments.in_utc(pushed.published_at or now),
         delivery_attempt=envelope.delivery_attempt,
         max_body_bytes=max_body_bytes,
     )
@@ -80,8 +67,8 @@ def read(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: d
 
 def _read_unwrapped(headers: Mapping[str, str], body: bytes, *, max_body_bytes: int, now: datetime) -> Delivery:
     # WSGI shows a header named event_id as event-id.
-    attributes = {name: value for name in _ATTRIBUTE_NAMES if (value := headers.get(name.replace("_", "-")))}
-    if "event_id" not in attributes:
+    attributes = {name.value: value for name in Attribute if (value := headers.get(name.replace("_", "-")))}
+    if Attribute.EVENT_ID not in attributes:
         raise EnvelopeError(
             "unwrapped push without the attribute event_id: a proxy drops headers with an underscore; "
             "use a wrapped push subscription (--clear-push-no-wrapper-config)"
@@ -90,18 +77,7 @@ def _read_unwrapped(headers: Mapping[str, str], body: bytes, *, max_body_bytes: 
     message = Message(data=body, attributes=attributes, ordering_key=ordering_key)
     return message.to_delivery(
         message_id=headers[MESSAGE_ID_HEADER],
-        published_at=_moment(headers.get(_PUBLISH_TIME_HEADER)) or now,
+        published_at=moments.from_text(headers.get(_PUBLISH_TIME_HEADER)) or now,
         delivery_attempt=None,
         max_body_bytes=max_body_bytes,
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return _in_utc(datetime.fromisoformat(text)) if text else None
-    except ValueError:
-        return None
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -108,7 +108,7 @@ def test_a_dead_letter_stays_while_its_event_cannot_be_published(
     ended = tool.run("dead-letters", "redrive", "--yes")
 
     assert ended.returncode == 1
-    assert "Pub/Sub refused: NOT_FOUND" in ended.stderr
+    assert "Pub/Sub refused to store the event: NotFound" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(tool.json("dead-letters", "list")) == 1
 

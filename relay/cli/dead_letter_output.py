@@ -1,0 +1,145 @@
+"""What `relay dead-letters` prints: tables and text for people, JSON for scripts."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relay.cli.times import shown_duration
+
+if TYPE_CHECKING:
+    from relay.pubsub.dead_letters import DeadLetter, Discarded
+    from relay.pubsub.redrive import Redriven, Rules
+
+MAX_SHOWN = 20
+MAX_CELL = 60
+
+
+def print_redriven(ends: "Sequence[Redriven]", *, as_json: bool) -> None:
+    """Say how many were redriven, and for each reason which were not."""
+    redriven = sum(end.is_published for end in ends)
+    left = [end for end in ends if not end.is_gone]
+    if as_json:
+        stayed = [{**_ids_of(end.letter), "ending": end.ending, "reason": end.reason} for end in left]
+        print_json({"redriven": redriven, "stayed": stayed})
+        return
+    click.echo(f"{redriven} redriven, {len(ends) - redriven} not" if redriven < len(ends) else f"{redriven} redriven")
+    for reason, count in Counter(f"{end.ending}: {end.reason}" for end in left).items():
+        named = [_name_of(end.letter) for end in left if f"{end.ending}: {end.reason}" == reason]
+        more = f" and {count - MAX_SHOWN} more" if count > MAX_SHOWN else ""
+        click.echo(f"{', '.join(named[:MAX_SHOWN])}{more}: {reason}", err=True)
+
+
+def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: bool) -> None:
+    """Print the table of `most` dead letters, and how many others there are of each kind."""
+    print_table(letters[:most], err=err)
+    rest = letters[most:]
+    more = f", {len(rest)} of them not in the table (--dry-run lists all):" if rest else ""
+    click.echo(f"{len(letters)} dead letters to {verb}{more}", err=err)
+    kinds = Counter((letter.delivery.event_type, _cut(letter.marks.reason)) for letter in rest)
+    for (event_type, reason), count in kinds.most_common(MAX_SHOWN):
+        click.echo(f"{count:>8}  {event_type}  {reason}", err=err)
+
+
+def print_staying(letters: "Sequence[DeadLetter]", rules: "Rules") -> None:
+    """Say which of the dead letters a redrive will leave where they are."""
+    for letter in letters:
+        reason = reason_to_stay(letter, rules)
+        if reason is not None:
+            click.echo(f"{_name_of(letter)} will stay: {reason}", err=True)
+
+
+def reason_to_stay(letter: "DeadLetter", rules: "Rules") -> str | None:
+    """Return why a redrive will leave `letter` where it is, or None."""
+    stay = rules.reason_to_stay(letter, datetime.now(UTC))
+    return stay[1] if stay else None
+
+
+def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
+    """Say how many were discarded, and which may come back."""
+    stayed = [(end.letter, end.may_come_back) for end in ends if end.may_come_back]
+    if as_json:
+        shown = [{**_ids_of(letter), "reason": reason} for letter, reason in stayed]
+        print_json({"discarded": len(ends) - len(stayed), "may_come_back": shown})
+        return
+    click.echo(f"{len(ends) - len(stayed)} discarded")
+    for letter, reason in stayed:
+        click.echo(f"{_name_of(letter)} may come back: {reason}", err=True)
+
+
+def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
+    """Print one row for each dead letter."""
+    from tabulate import tabulate
+
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "id": letter.message_id,
+            "event": letter.delivery.event_id[:12],
+            "event type": letter.delivery.event_type,
+            "order": letter.delivery.ordering_key,
+            "age": shown_duration(letter.age_seconds(now)),
+            "attempts": "" if letter.marks.attempts is None else letter.marks.attempts,
+            "redrives": letter.marks.redrives,
+            "handler": letter.marks.handler,
+            "reason": _cut(letter.marks.reason),
+        }
+        for letter in letters
+    ]
+    if rows:
+        click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True), err=err)
+
+
+def print_letter(letter: "DeadLetter") -> None:
+    """Print one dead letter with its content."""
+    for name, value in json_of(letter).items():
+        click.echo(f"{name:<16}{value}")
+    content = content_of(letter)
+    shown = json.dumps(content["content"], indent=2, ensure_ascii=False) if "content" in content else content["text"]
+    click.echo(f"\n{shown}\n")
+
+
+def print_json(value: object) -> None:
+    """Print `value` as JSON."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def json_of(letter: "DeadLetter") -> dict[str, Any]:
+    """Return what a script gets of one dead letter, without the content."""
+    delivery, marks = letter.delivery, letter.marks
+    return {
+        **_ids_of(letter),
+        "event_type": delivery.event_type,
+        "order_id": delivery.ordering_key,
+        "reason": marks.reason,
+        "handler": marks.handler,
+        "attempts": marks.attempts,
+        "redrives": marks.redrives,
+        "received_at": delivery.received_at.isoformat(),
+        "dead_letter_at": letter.pulled.published_at.isoformat(),
+        "age_seconds": round(letter.age_seconds(datetime.now(UTC))),
+    }
+
+
+def _ids_of(letter: "DeadLetter") -> dict[str, str]:
+    return {"id": letter.message_id, "event_id": letter.delivery.event_id}
+
+
+def _name_of(letter: "DeadLetter") -> str:
+    return f"{letter.message_id} (event {letter.delivery.event_id[:12]})"
+
+
+def content_of(letter: "DeadLetter") -> dict[str, Any]:
+    """Return the body as JSON where it is, else as text with what cannot be shown escaped."""
+    body = letter.delivery.body
+    try:
+        return {"content": json.loads(body)}
+    except (ValueError, RecursionError):
+        return {"text": body.decode(errors="backslashreplace")}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 3]}..."

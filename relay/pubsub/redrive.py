@@ -1,0 +1,175 @@
+"""Redrive: dead letters go back to the topic, several orders side by side, the events of one order in sequence."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from queue import SimpleQueue
+
+from relay.errors import PublishError
+from relay.pubsub.dead_letters import DeadLetter
+from relay.pubsub.pace import Pace
+from relay.pubsub.publisher import Publisher
+from relay.pubsub.pull import HOLD_ENDED, PullSubscription
+from relay.topology import LAST_RETURN_SECONDS
+
+ORDERS_AT_ONCE = 16
+PUBLISH_BUDGET_SECONDS = 30
+_A_DAY_SECONDS = 86_400
+
+
+class Ending(StrEnum):
+    """What became of one dead letter in a redrive."""
+
+    REDRIVEN = "redriven"
+    MAY_COME_BACK = "may_come_back"
+    """Redriven, but Pub/Sub may deliver the dead letter again."""
+    TOO_OFTEN = "too_often"
+    FORGOTTEN = "forgotten"
+    """The store may have forgotten which handlers had succeeded."""
+    FAILED = "failed"
+    BEHIND_A_FAILED_ONE = "behind_a_failed_one"
+    """An earlier event of the same order had to stay."""
+    NOT_HELD = "not_held"
+    STOPPED = "stopped"
+    """The redrive was stopped before it came to this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """One dead letter of a redrive; the reason says why the dead letter stayed, or may come back."""
+
+    letter: DeadLetter
+    ending: Ending
+    reason: str | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether Pub/Sub has confirmed the event."""
+        return self.ending in (Ending.REDRIVEN, Ending.MAY_COME_BACK)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the dead letter is gone for good."""
+        return self.ending is Ending.REDRIVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Which dead letters stay where they are, whoever asks for them."""
+
+    max_redrives: int
+    """An event that came back this often stays: it would only come back once more."""
+    even_if_forgotten: bool = False
+    """Whether events are redriven, too, that are older than the memory of completed runs."""
+
+    def reason_to_stay(self, letter: DeadLetter, now: datetime) -> tuple[Ending, str] | None:
+        """Return why `letter` must stay where it is, or None."""
+        if letter.marks.redrives >= self.max_redrives:
+            times = letter.marks.redrives
+            reason = f"was redriven {times} times already; mend the cause, or raise --max-redrives"
+            return Ending.TOO_OFTEN, reason
+        if letter.event_age_seconds(now) > LAST_RETURN_SECONDS and not self.even_if_forgotten:
+            return Ending.FORGOTTEN, _forgotten(letter, now)
+        return None
+
+
+class Redrive:
+    """Publishes events again, and acknowledges each dead letter once Pub/Sub has confirmed its event."""
+
+    def __init__(
+        self,
+        subscription: PullSubscription,
+        publisher: Publisher,
+        *,
+        rules: Rules,
+        per_second: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        """`subscription` holds the dead letters; `per_second` 0 publishes without a limit."""
+        self._subscription = subscription
+        self._publisher = publisher
+        self._rules = rules
+        self._now = now
+        self._stopping = threading.Event()
+        self._pace = Pace(per_second, sleep=self._stopping.wait)
+
+    def stop(self) -> None:
+        """Begin no further publish. What is under way ends; the rest of the dead letters stays."""
+        self._stopping.set()
+
+    def run(self, letters: Sequence[DeadLetter]) -> Iterator[Redriven]:
+        """Yield what became of each dead letter, as it becomes known. `letters` are sorted, the oldest event first."""
+        orders = _by_order(letters)
+        ended: SimpleQueue[Redriven | None] = SimpleQueue()
+        with ThreadPoolExecutor(ORDERS_AT_ONCE) as pool:
+            runs = [pool.submit(self._redrive_order, order, ended) for order in orders]
+            left = len(orders)
+            try:
+                while left:
+                    end = ended.get()
+                    if end is None:
+                        left -= 1
+                    else:
+                        yield end
+            finally:
+                self.stop()
+        for run in runs:
+            run.result()
+
+    def _redrive_order(self, letters: Sequence[DeadLetter], ended: "SimpleQueue[Redriven | None]") -> None:
+        """Redrive one order's dead letters, one after another; None says that the order is done."""
+        failed: DeadLetter | None = None
+        try:
+            for letter in letters:
+                if failed is not None:
+                    reason = f"waits for {failed.message_id}, an earlier event of order {failed.delivery.ordering_key}"
+                    end = Redriven(letter=letter, ending=Ending.BEHIND_A_FAILED_ONE, reason=reason)
+                else:
+                    end = self._redrive(letter)
+                if end.ending in (Ending.FAILED, Ending.NOT_HELD):
+                    failed = letter
+                ended.put(end)
+        finally:
+            ended.put(None)
+
+    def _redrive(self, letter: DeadLetter) -> Redriven:
+        stay = self._rules.reason_to_stay(letter, self._now())
+        if stay is not None:
+            return Redriven(letter=letter, ending=stay[0], reason=stay[1])
+        self._pace.wait()
+        if self._stopping.is_set():
+            return Redriven(letter=letter, ending=Ending.STOPPED, reason="the redrive was stopped before it")
+        if not self._subscription.holds(letter.pulled):
+            return Redriven(letter=letter, ending=Ending.NOT_HELD, reason=f"{HOLD_ENDED}; run the command again")
+        try:
+            self._publisher.publish(letter.redriven(self._now()), budget_seconds=PUBLISH_BUDGET_SECONDS)
+        except PublishError as error:
+            return Redriven(letter=letter, ending=Ending.FAILED, reason=str(error))
+        may_come_back = self._subscription.acknowledge([letter.pulled]).get(letter.message_id)
+        ending = Ending.MAY_COME_BACK if may_come_back else Ending.REDRIVEN
+        return Redriven(letter=letter, ending=ending, reason=may_come_back)
+
+
+def _by_order(letters: Sequence[DeadLetter]) -> list[list[DeadLetter]]:
+    """Return the dead letters order by order; events of no order have nothing to wait for."""
+    orders: dict[tuple[str, str], list[DeadLetter]] = {}
+    for letter in letters:
+        order_id = letter.delivery.ordering_key
+        key = (order_id, "") if order_id else ("", letter.message_id)
+        orders.setdefault(key, []).append(letter)
+    return list(orders.values())
+
+
+def _forgotten(letter: DeadLetter, now: datetime) -> str:
+    days = letter.event_age_seconds(now) / _A_DAY_SECONDS
+    last_days = LAST_RETURN_SECONDS // _A_DAY_SECONDS
+    handler = letter.marks.handler
+    what = f"only {handler} would run" if handler else "handlers that have succeeded may run again"
+    return (
+        f"its event was received {days:.0f} days ago; after {last_days} days the worker may have forgotten, before it "
+        f"handles a redriven event, which handlers have succeeded. To redrive it all the same ({what}), add "
+        "--even-if-forgotten"
+    )
