@@ -2,11 +2,21 @@
 
 import base64
 import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import grpc
 import pytest
 import requests
+from google.pubsub_v1 import PublishRequest, PubsubMessage
 
+from relay.local.processes import Child
 from tests.support.parts import OneStock, PubSub, Service, Tool, data_of, order_event
+from tests.support.pubsub_proxy import ACKNOWLEDGE, PUBLISH, PULL, Forward, PubSubProxy, Refused
 from tests.support.shop.ledger import Ledger
 from tests.support.waiting import wait_until
 
@@ -26,6 +36,19 @@ def send_rejected(onestock: OneStock, worker: Service, *order_ids: str) -> list[
 
 def quarantined(worker: Service) -> list[str]:
     return [line["event_id"] for line in worker.canonical("delivery") if line["outcome"] == "quarantined"]
+
+
+@pytest.fixture
+def proxy(pubsub: PubSub, tool: Tool) -> Iterator[PubSubProxy]:
+    """Give the command alone a Pub/Sub that a test can let fail."""
+    with PubSubProxy(pubsub.emulator.host).running() as running:
+        tool.environ = {**tool.environ, "PUBSUB_EMULATOR_HOST": running.host}
+        yield running
+
+
+def published(request: bytes) -> PubsubMessage:
+    message: PubsubMessage = PublishRequest.deserialize(request).messages[0]
+    return message
 
 
 def dead_letter(pubsub: PubSub, data: bytes, **attributes: str) -> str:
@@ -138,6 +161,137 @@ def test_discard_asks_and_then_removes_what_was_chosen(pubsub: PubSub, tool: Too
 
     assert (unanswered.returncode, refused.returncode, done.returncode) == (1, 1, 0)
     assert [letter["event_type"] for letter in tool.json("dead-letters", "list")] == ["b"]
+
+
+def test_a_limit_bounds_what_is_discarded_and_takes_the_oldest_event(pubsub: PubSub, tool: Tool) -> None:
+    for day in range(6, 0, -1):
+        dead_letter(pubsub, b"{}", event_type=f"day-{day}", received_at=f"2026-01-0{day}T00:00:00+00:00")
+
+    done = tool.json("dead-letters", "discard", "--limit", "1", "--yes")
+
+    assert done == {"discarded": 1, "may_come_back": []}
+    assert [letter["event_type"] for letter in tool.json("dead-letters", "list")] == [f"day-{n}" for n in range(2, 7)]
+
+
+def test_an_id_never_means_what_only_begins_like_it(pubsub: PubSub, tool: Tool) -> None:
+    message_id = dead_letter(pubsub, b"{}", event_type="meant")
+    dead_letter(pubsub, b"{}", event_type="other", event_id=f"{message_id}94330ae7067")
+
+    refused = tool.run("dead-letters", "discard", f"{message_id}9", "--yes")
+    done = tool.json("dead-letters", "discard", message_id, "--yes")
+
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert f"{message_id}94330ae7067" in refused.stderr
+    assert done["discarded"] == 1
+    assert [letter["event_type"] for letter in tool.json("dead-letters", "list")] == ["other"]
+
+
+def test_pulls_that_bring_nothing_do_not_end_the_list(pubsub: PubSub, tool: Tool, proxy: PubSubProxy) -> None:
+    dead_letter(pubsub, b"{}", event_type="there")
+    proxy.answers[PULL] = lambda request, forward: b"" if proxy.calls[PULL] < 8 else forward(request)
+
+    letters = tool.json("dead-letters", "list")
+
+    assert [letter["event_type"] for letter in letters] == ["there"]
+
+
+def test_what_pubsub_did_not_confirm_is_not_reported_as_discarded(
+    pubsub: PubSub, tool: Tool, proxy: PubSubProxy
+) -> None:
+    message_id = dead_letter(pubsub, b"{}", event_type="x")
+
+    def refuse(_: bytes, __: Forward) -> bytes:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED)
+
+    proxy.answers[ACKNOWLEDGE] = refuse
+    ended = tool.run("dead-letters", "discard", "--yes", "--json")
+
+    discarded = json.loads(ended.stdout)
+    assert (ended.returncode, discarded["discarded"]) == (1, 0)
+    assert [letter["id"] for letter in discarded["may_come_back"]] == [message_id]
+    assert "refused by the proxy" in discarded["may_come_back"][0]["reason"]
+
+
+def test_orders_are_redriven_side_by_side_and_each_in_sequence(pubsub: PubSub, tool: Tool, proxy: PubSubProxy) -> None:
+    for step in (3, 1, 2):
+        for order in ("D-1", "D-2"):
+            at = f"2026-01-01T00:00:0{step}+00:00"
+            dead_letter(pubsub, order_event(order), event_type="x", event_id=f"{order}-{step}", received_at=at)
+    both = threading.Barrier(2, timeout=10)
+    redriven: list[PubsubMessage] = []
+
+    def publish(request: bytes, forward: Forward) -> bytes:
+        both.wait()
+        redriven.append(published(request))
+        return forward(request)
+
+    proxy.answers[PUBLISH] = publish
+    ended = tool.run("dead-letters", "redrive", "--yes", "--rate", "0", "--even-if-forgotten")
+
+    assert ended.returncode == 0, ended.stderr
+    for order in ("D-1", "D-2"):
+        ids = [message.attributes["event_id"] for message in redriven if message.ordering_key == order]
+        assert ids == [f"{order}-{step}" for step in (1, 2, 3)]
+
+
+def test_an_event_that_cannot_be_published_holds_back_those_of_its_order_alone(
+    pubsub: PubSub, tool: Tool, proxy: PubSubProxy
+) -> None:
+    names = {dead_letter(pubsub, order_event("D-1"), event_type="x", event_id=f"{n}"): f"{n}" for n in range(3)}
+    other = dead_letter(pubsub, order_event("D-2"), event_type="x", event_id="other")
+
+    def publish(request: bytes, forward: Forward) -> bytes:
+        if published(request).attributes["event_id"] == "1":
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT)
+        return forward(request)
+
+    proxy.answers[PUBLISH] = publish
+    ended = tool.run("dead-letters", "redrive", "--yes", "--json")
+
+    stayed = {names[end["id"]]: end["ending"] for end in json.loads(ended.stdout)["stayed"]}
+    assert stayed == {"1": "failed", "2": "behind_a_failed_one"}
+    assert other not in stayed
+
+
+def test_ctrl_c_ends_a_redrive_which_says_what_it_has_done(
+    pubsub: PubSub, tool: Tool, proxy: PubSubProxy, tmp_path: Path
+) -> None:
+    sent = {dead_letter(pubsub, order_event(f"D-{number}"), event_type="x") for number in range(30)}
+    command = [sys.executable, "-m", "relay", "dead-letters", "redrive", "--yes", "--rate", "5"]
+
+    with Child("redrive", command, environ=tool.environ, output=tmp_path / "out") as child:
+        wait_until(lambda: proxy.calls[PUBLISH] >= 5, within=30)
+        child.signal(signal.SIGINT)
+        status = child.wait(10)
+
+    redriven = proxy.calls[PUBLISH]
+    assert status == 1
+    assert f"{redriven} redriven, {30 - redriven} not" in child.output.read_text()
+    assert "stopped: the redrive was stopped before it" in child.output.read_text()
+    left = {letter["id"] for letter in tool.json("dead-letters", "list")}
+    assert (len(left), left <= sent) == (30 - redriven, True)
+
+
+def test_an_event_older_than_the_memory_is_redriven_only_on_purpose(
+    pubsub: PubSub, tool: Tool, proxy: PubSubProxy
+) -> None:
+    received_at = (datetime.now(UTC) - timedelta(days=40)).isoformat()
+    dead_letter(pubsub, b"{}", event_type="x", received_at=received_at, dead_letter_handler="refund")
+    redriven: list[PubsubMessage] = []
+
+    def publish(request: bytes, forward: Forward) -> bytes:
+        redriven.append(published(request))
+        return forward(request)
+
+    proxy.answers[PUBLISH] = publish
+    refused = tool.run("dead-letters", "redrive", "--yes")
+    done = tool.json("dead-letters", "redrive", "--yes", "--even-if-forgotten")
+
+    assert refused.returncode == 1
+    assert "was received 40 days ago" in refused.stderr
+    assert "only refund would run" in refused.stderr
+    assert done["redriven"] == 1
+    assert [message.attributes["only_handler"] for message in redriven] == ["refund"]
 
 
 @pytest.mark.parametrize("missing", ["GOOGLE_CLOUD_PROJECT", "PUBSUB_DEAD_LETTER_SUBSCRIPTION"])

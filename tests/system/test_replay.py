@@ -1,26 +1,43 @@
 """A replay runs the handlers once more for retained events. The emulator cannot seek: that one request is recorded."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 import requests
+from google.pubsub_v1 import SeekRequest
 
 from tests.support.parts import OneStock, PubSub, Service, Tool, order_event
-from tests.support.seek import PubSubWithSeek
+from tests.support.pubsub_proxy import SEEK, Forward, PubSubProxy
 from tests.support.shop.ledger import Ledger
 from tests.support.waiting import wait_until
 
 
+@dataclass
+class Seeks:
+    """The seeks that a command asked for; `bring_back` does what each of them would do."""
+
+    bring_back: Callable[[], None] = lambda: None
+    requests: list[SeekRequest] = field(default_factory=list)
+
+    def answer(self, request: bytes, _: Forward) -> bytes:
+        self.requests.append(SeekRequest.deserialize(request))
+        self.bring_back()
+        return b""
+
+
 @pytest.fixture
-def seekable(pubsub: PubSub, tool: Tool) -> PubSubWithSeek:
-    """Pub/Sub for the command alone; the services keep to the emulator."""
-    proxy = PubSubWithSeek(pubsub.emulator.host)
-    tool.environ = {**tool.environ}
-    return proxy
+def seeks(pubsub: PubSub, tool: Tool) -> Iterator[Seeks]:
+    """Give the command alone a Pub/Sub that can seek; the services keep to the emulator."""
+    found = Seeks()
+    with PubSubProxy(pubsub.emulator.host, answers={SEEK: found.answer}).running() as proxy:
+        tool.environ = {**tool.environ, "PUBSUB_EMULATOR_HOST": proxy.host}
+        yield found
 
 
 def test_a_replay_runs_completed_handlers_again_once_for_each_event(
-    seekable: PubSubWithSeek,
+    seeks: Seeks,
     tool: Tool,
     shop_settings: dict[str, str],
     onestock: OneStock,
@@ -31,12 +48,9 @@ def test_a_replay_runs_completed_handlers_again_once_for_each_event(
     sent = [onestock.send(body).json()["event_id"] for body in bodies]
     wait_until(lambda: len(ledger.steps("done")) == 6, within=20)
     # What is published here is in the range: a retained message comes back with the time of its first publishing.
-    seekable.on_seek = lambda: send_all(onestock, [*bodies, bodies[0]])
+    seeks.bring_back = lambda: send_all(onestock, [*bodies, bodies[0]])
 
-    with seekable.running():
-        tool.environ["PUBSUB_EMULATOR_HOST"] = seekable.host
-        until = "2099-01-01"
-        ended = tool.run("replay", "--since", "2h", "--until", until, "--yes", "--order", "R-1")
+    ended = tool.run("replay", "--since", "2h", "--until", "2099-01-01", "--yes", "--order", "R-1")
     wait_until(lambda: len(ledger.steps("done")) >= 10, within=20)
 
     again = [step.event_id for step in ledger.steps("done")[6:]]
@@ -48,15 +62,12 @@ def test_a_replay_runs_completed_handlers_again_once_for_each_event(
     assert not worker.has_logged_an_exception
 
 
-def test_the_seek_names_a_subscription_of_its_own_and_the_time(
-    seekable: PubSubWithSeek, tool: Tool, pubsub: PubSub
-) -> None:
-    with seekable.running():
-        tool.environ["PUBSUB_EMULATOR_HOST"] = seekable.host
-        since = datetime.now(UTC).replace(microsecond=0)
-        ended = tool.run("replay", "--since", since.isoformat(), "--event-type", "order_state_changed", "--dry-run")
+def test_the_seek_names_a_subscription_of_its_own_and_the_time(seeks: Seeks, tool: Tool, pubsub: PubSub) -> None:
+    since = datetime.now(UTC).replace(microsecond=0)
 
-    request = seekable.seeks[0]
+    ended = tool.run("replay", "--since", since.isoformat(), "--event-type", "order_state_changed", "--dry-run")
+
+    request = seeks.requests[0]
     assert ended.returncode == 0, ended.stderr
     assert "0 events would be replayed" in ended.stdout
     assert request.time.timestamp() == since.timestamp()
