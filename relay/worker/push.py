@@ -3,10 +3,12 @@
 Source: "Push subscriptions" and "Payload unwrapping" (Google Cloud Pub/Sub documentation).
 """
 
+import base64
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from relay import moments
 from relay.errors import EnvelopeError
@@ -19,11 +21,16 @@ _PUBLISH_TIME_HEADER = "x-goog-pubsub-publish-time"
 _ORDERING_KEY_HEADERS = ("x-goog-pubsub-ordering-key", "x-goog-ordering-key")
 
 
+def _decoded(value: Any) -> Any:
+    """Decode strictly: pydantic's own Base64Bytes leaves out the characters that are not base64."""
+    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+
+
 class _PushedMessage(BaseModel):
     # Pub/Sub sends each of these names in both spellings.
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
-    data: Base64Bytes = b""
+    data: Annotated[bytes, BeforeValidator(_decoded)] = b""
     attributes: dict[str, str] = Field(default_factory=dict)
     message_id: str = Field(min_length=1, validation_alias=AliasChoices("messageId", "message_id"))
     published_at: datetime | None = Field(default=None, validation_alias=AliasChoices("publishTime", "publish_time"))
