@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from queue import SimpleQueue
@@ -109,11 +109,9 @@ class Redrive:
             left = len(orders)
             try:
                 while left:
-                    end = ended.get()
-                    if end is None:
-                        left -= 1
-                    else:
-                        yield end
+                    some = _all_in(ended)
+                    left -= some.count(None)
+                    yield from self._acknowledge([end for end in some if end is not None])
             finally:
                 self.stop()
         for run in runs:
@@ -148,9 +146,23 @@ class Redrive:
             self._publisher.publish(letter.redriven(self._now()), budget_seconds=PUBLISH_BUDGET_SECONDS)
         except PublishError as error:
             return Redriven(letter=letter, ending=Ending.FAILED, reason=str(error))
-        may_come_back = self._subscription.acknowledge([letter.pulled]).get(letter.message_id)
-        ending = Ending.MAY_COME_BACK if may_come_back else Ending.REDRIVEN
-        return Redriven(letter=letter, ending=ending, reason=may_come_back)
+        return Redriven(letter=letter, ending=Ending.REDRIVEN)
+
+    def _acknowledge(self, ends: Sequence[Redriven]) -> Iterator[Redriven]:
+        """Acknowledge in one request the dead letters whose events are published."""
+        published = [end.letter.pulled for end in ends if end.is_published]
+        may_come_back = self._subscription.acknowledge(published)
+        for end in ends:
+            reason = may_come_back.get(end.letter.message_id)
+            yield replace(end, ending=Ending.MAY_COME_BACK, reason=reason) if reason else end
+
+
+def _all_in(ended: "SimpleQueue[Redriven | None]") -> list[Redriven | None]:
+    """Wait for the next end, and return it with all others that are there."""
+    ends = [ended.get()]
+    while not ended.empty():
+        ends.append(ended.get())
+    return ends
 
 
 def _by_order(letters: Sequence[DeadLetter]) -> list[list[DeadLetter]]:

@@ -15,6 +15,7 @@ import requests
 from google.pubsub_v1 import PublishRequest, PubsubMessage
 
 from relay.local.processes import Child
+from tests.support import many_dead_letters
 from tests.support.parts import OneStock, PubSub, Service, Tool, data_of, order_event
 from tests.support.pubsub_proxy import ACKNOWLEDGE, PUBLISH, PULL, Forward, PubSubProxy, Refused
 from tests.support.shop.ledger import Ledger
@@ -232,6 +233,19 @@ def test_orders_are_redriven_side_by_side_and_each_in_sequence(pubsub: PubSub, t
     for order in ("D-1", "D-2"):
         ids = [message.attributes["event_id"] for message in redriven if message.ordering_key == order]
         assert ids == [f"{order}-{step}" for step in (1, 2, 3)]
+
+
+def test_many_dead_letters_go_back_in_sequence_though_each_publish_takes_long(
+    pubsub: PubSub, settings: dict[str, str], tmp_path: Path
+) -> None:
+    many_dead_letters.put(pubsub, 400)
+
+    measured = many_dead_letters.redrive(pubsub, settings, tmp_path, publish_seconds=0.1)
+
+    assert measured.exit_status == 0, measured.output
+    assert measured.published == {f"M-{n}": [f"M-{n}-0", f"M-{n}-1"] for n in range(200)}
+    one_after_another_seconds = 400 * 0.1
+    assert measured.seconds_of_publishing < one_after_another_seconds / 4
 
 
 def test_an_event_that_cannot_be_published_holds_back_those_of_its_order_alone(
