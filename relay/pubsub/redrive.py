@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from queue import SimpleQueue
+from typing import Protocol
 
 from relay.errors import PublishError
 from relay.pubsub.dead_letters import DeadLetter
 from relay.pubsub.pace import Pace
 from relay.pubsub.publisher import Publisher
-from relay.pubsub.pull import HOLD_ENDED, PullSubscription
+from relay.pubsub.pull import HOLD_ENDED, Pulled
 from relay.topology import LAST_RETURN_SECONDS
 
 ORDERS_AT_ONCE = 16
@@ -76,12 +77,24 @@ class Rules:
         return None
 
 
+class HeldLetters(Protocol):
+    """What a redrive needs of the dead letters' subscription; `PullSubscription` has it."""
+
+    def holds(self, message: Pulled) -> bool:
+        """Return whether nobody else can have got `message` since it was pulled."""
+        ...
+
+    def acknowledge(self, messages: Sequence[Pulled]) -> dict[str, str]:
+        """Remove messages for good; return why a message may come back all the same, by its message id."""
+        ...
+
+
 class Redrive:
     """Publishes events again, and acknowledges each dead letter once Pub/Sub has confirmed its event."""
 
     def __init__(
         self,
-        subscription: PullSubscription,
+        subscription: HeldLetters,
         publisher: Publisher,
         *,
         rules: Rules,

@@ -1,38 +1,31 @@
-"""Which dead letters a filter means, and what goes back to the topic."""
+"""Which dead letters a filter and an id mean."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from relay.message import Message
-from relay.pubsub.dead_letters import DeadLetter, Filter
-from relay.pubsub.pace import Pace
-from relay.pubsub.pull import Pulled
-
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-def letter(body: bytes = b'{"order_id": "D-1"}', *, message_id: str = "m1", **attributes: str) -> DeadLetter:
-    message = Message(data=body, attributes={"event_type": "order_state_changed", "event_id": "abcdef12", **attributes})
-    published_at = NOW - timedelta(hours=2)
-    delivery = message.to_delivery(
-        message_id=message_id, published_at=published_at, delivery_attempt=None, max_body_bytes=1_000
-    )
-    return DeadLetter(pulled=Pulled(ack_id="a", message=message, delivery=delivery, published_at=published_at))
-
+from relay.errors import DeadLetterIdRefused
+from relay.pubsub.dead_letters import Filter, select
+from tests.support.dead_letters import NOW, letter
 
 REJECTED = letter(dead_letter_reason="The shop knows no such order", dead_letter_handler="refund")
+LETTERS = [
+    letter(message_id="4", event_id="11112222333344445555"),
+    letter(message_id="5", event_id="494330ae706711112222"),
+    letter(message_id="6", event_id="494330ae706733334444"),
+    letter(message_id="7", event_id="494330ae706733334444"),
+    letter(message_id="494330", event_id="aaaabbbbccccdddd"),
+]
+
+
+def chosen(*ids: str, limit: int = 0) -> list[str]:
+    return [found.message_id for found in select(LETTERS, Filter(ids=ids), now=NOW, limit=limit)]
 
 
 @pytest.mark.parametrize(
     ("options", "fits"),
     [
         ({}, True),
-        ({"ids": ("m1",)}, True),
-        ({"ids": ("abcdef",)}, True),
-        ({"ids": ("m",)}, False),
-        ({"ids": ("m2", "ffffff")}, False),
         ({"event_type": "order_state_changed"}, True),
         ({"event_type": "parcel_state_changed"}, False),
         ({"order_id": "D-1"}, True),
@@ -52,54 +45,62 @@ def test_a_filter_means_what_fits_everything_in_it(options: dict[str, Any], *, f
     assert Filter(**options).fits(REJECTED, NOW) is fits
 
 
-def test_a_redriven_event_keeps_its_identity_and_gets_a_new_generation() -> None:
-    attributes = letter(received_at="2026-01-01T09:00:00.000+00:00", dead_letter_reason="x", rerun="completed")
-
-    message = attributes.redriven(NOW)
-
-    assert message.data == b'{"order_id": "D-1"}'
-    assert message.ordering_key == "D-1"
-    assert message.attributes == {
-        "event_id": "abcdef12",
-        "event_type": "order_state_changed",
-        "received_at": "2026-01-01T09:00:00.000+00:00",
-        "generation": str(int(NOW.timestamp())),
-        "redrives": "1",
-    }
-
-
-def test_a_generation_always_rises() -> None:
-    later = int(NOW.timestamp()) + 1_000
-
-    assert letter(generation=str(later)).redriven(NOW).attributes["generation"] == str(later + 1)
+@pytest.mark.parametrize(
+    ("id_", "message_ids"),
+    [
+        ("4", ["4"]),
+        ("494330", ["494330"]),
+        ("11112222333344445555", ["4"]),
+        ("11112222", ["4"]),
+        ("494330ae70671", ["5"]),
+        ("494330ae70673", ["6", "7"]),
+        ("494330ae706733334444", ["6", "7"]),
+    ],
+)
+def test_an_id_is_whole_or_a_beginning_that_only_one_id_has(id_: str, message_ids: list[str]) -> None:
+    assert chosen(id_) == message_ids
 
 
-def test_what_pubsub_forwarded_without_identity_gets_one() -> None:
-    message = letter(b"{}", event_id="").redriven(NOW)
+@pytest.mark.parametrize(
+    ("id_", "candidates"),
+    [
+        ("494330ae7067", ["494330ae706711112222", "494330ae706733334444"]),
+        ("1111222", ["11112222333344445555"]),
+        ("49433", ["494330", "494330ae706711112222", "494330ae706733334444"]),
+    ],
+)
+def test_an_ambiguous_or_short_id_is_refused_with_the_candidates(id_: str, candidates: list[str]) -> None:
+    with pytest.raises(DeadLetterIdRefused) as caught:
+        chosen(id_)
 
-    assert len(message.attributes["event_id"]) == 64
-
-
-def test_a_pace_of_ten_a_second_waits_a_tenth_between() -> None:
-    now = [0.0]
-    waits: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        now[0] += seconds
-
-    pace = Pace(10, clock=lambda: now[0], sleep=sleep)
-    for _ in range(3):
-        pace.wait()
-
-    assert waits == pytest.approx([0.1, 0.1])
+    text = str(caught.value)
+    assert [candidate for candidate in candidates if candidate not in text] == []
+    assert "aaaabbbbccccdddd" not in text
 
 
-def test_a_pace_of_zero_never_waits() -> None:
-    def sleep(seconds: float) -> None:
-        pytest.fail(f"waited {seconds} s")
+@pytest.mark.parametrize("id_", ["ffff", "", "2222333344445555"])
+def test_an_id_of_no_dead_letter_is_refused_even_beside_a_good_one(id_: str) -> None:
+    with pytest.raises(DeadLetterIdRefused, match="No dead letter has the id"):
+        chosen("4", id_)
 
-    pace = Pace(0, clock=lambda: 0.0, sleep=sleep)
 
-    for _ in range(100):
-        pace.wait()
+def test_many_candidates_are_named_in_part() -> None:
+    letters = [letter(message_id=f"9{number:02}") for number in range(30)]
+
+    with pytest.raises(DeadLetterIdRefused, match="and 20 more"):
+        select(letters, Filter(ids=["9"]), now=NOW, limit=0)
+
+
+def test_a_limit_takes_exactly_so_many_of_those_that_fit_the_oldest_first() -> None:
+    letters = [
+        letter(message_id=str(number), received_at=f"2026-01-01T0{9 - number}:00:00+00:00", order_id=f"D-{number % 2}")
+        for number in range(9)
+    ]
+
+    found = select(letters, Filter(order_id="D-1"), now=NOW, limit=2)
+
+    assert [each.message_id for each in found] == ["7", "5"]
+
+
+def test_a_message_that_pubsub_delivered_twice_is_one_dead_letter() -> None:
+    assert len(select([letter(), letter()], Filter(), now=NOW, limit=0)) == 1
