@@ -18,8 +18,7 @@ from relay.errors import MessageTooLarge
 from relay.events import UNKNOWN_EVENT_TYPE, Delivery, event_id_of
 
 MAX_DATA_BYTES = 9_500_000  # Pub/Sub refuses requests over 10 MB, attributes and framing included.
-MAX_ORDERING_KEY_BYTES = 1024  # Pub/Sub's limit.
-MAX_ATTRIBUTE_BYTES = 1024  # Pub/Sub's limit for an attribute's value.
+MAX_ORDERING_KEY_BYTES = MAX_ATTRIBUTE_BYTES = 1024  # Pub/Sub's limits; of an attribute, that of its value.
 MAX_EVENT_TYPE_LENGTH = 128
 MAX_ORDER_ID_BITS = 64  # An order id given as a number is turned into text; Python refuses that for huge ones.
 MAX_COUNT_DIGITS = 12
@@ -95,7 +94,7 @@ _NO_ROUTING = _Routing()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterMarks:
-    """What the attributes of a dead letter say about how it came to be one."""
+    """What the attributes of a dead letter say about why nobody handled its event."""
 
     reason: str
     handler: str
@@ -168,8 +167,7 @@ class Message:
     def redriven(self, delivery: Delivery, *, now: datetime) -> "Message":
         """Return this dead letter, whose event is `delivery`, as the message that brings the event back to the topic.
 
-        The generation is at least the Unix time, so that it is higher than that of every earlier redrive or replay
-        of the event, whichever of its messages that one came from.
+        The generation, at least the Unix time, is higher than in any earlier redrive or replay of the event.
         """
         marks = self.dead_letter_marks
         attributes: dict[str, str] = {

@@ -96,14 +96,14 @@ def show(*, id_: str, as_json: bool) -> None:
 )
 @click.option("--max-redrives", default=5, show_default=True, help="Leave what came back this often where it is.")
 @click.option(
-    "--even-if-forgotten",
+    "--forgotten-too",
     is_flag=True,
     help="Redrive events, too, that are so old that the worker may run handlers again that have succeeded.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be redriven.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def redrive(
-    *, rate: float, max_redrives: int, even_if_forgotten: bool, dry_run: bool, yes: bool, as_json: bool, **filters: Any
+    *, rate: float, max_redrives: int, forgotten_too: bool, dry_run: bool, yes: bool, as_json: bool, **filters: Any
 ) -> None:
     """Bring dead letters back to the topic.
 
@@ -114,7 +114,7 @@ def redrive(
     from relay.pubsub import publisher
     from relay.pubsub.redrive import Redrive, Rules
 
-    rules = Rules(max_redrives=max_redrives, even_if_forgotten=even_if_forgotten)
+    rules = Rules(max_redrives=max_redrives, forgotten_too=forgotten_too)
     settings = ToolSettings.from_environ(os.environ)
     with _held(filters) as held:
         if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json, rules=rules):

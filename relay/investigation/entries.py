@@ -6,8 +6,10 @@ No I/O: text in, entries out.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
+
+from relay import moments
 
 _LABELS = "logging.googleapis.com/labels"
 
@@ -26,7 +28,7 @@ class Entry:
         """Return the entry in a line of a service's output, or in an entry as `gcloud logging read` prints it."""
         fields = line.get("jsonPayload", line)
         labels = line.get("labels", line.get(_LABELS, {}))
-        time = _moment(line.get("timestamp", line.get("time")))
+        time = moments.from_text(line.get("timestamp", line.get("time")))
         if not isinstance(fields, dict) or not isinstance(labels, dict) or time is None:
             return None
         return cls(time=time, fields=fields, labels=labels, severity=str(line.get("severity", "INFO")))
@@ -50,14 +52,6 @@ def read_entries(text: str) -> Iterator[Entry]:
         entry = Entry.from_line(line) if isinstance(line, dict) else None
         if entry is not None:
             yield entry
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _json_or_none(text: str) -> Any:

@@ -63,7 +63,7 @@ class Rules:
 
     max_redrives: int
     """An event that came back this often stays: it would only come back once more."""
-    even_if_forgotten: bool = False
+    forgotten_too: bool = False
     """Whether events are redriven, too, that are older than the memory of completed runs."""
 
     def reason_to_stay(self, letter: DeadLetter, now: datetime) -> tuple[Ending, str] | None:
@@ -72,7 +72,7 @@ class Rules:
             times = letter.marks.redrives
             reason = f"was redriven {times} times already; mend the cause, or raise --max-redrives"
             return Ending.TOO_OFTEN, reason
-        if letter.event_age_seconds(now) > LAST_RETURN_SECONDS and not self.even_if_forgotten:
+        if letter.event_age_seconds(now) > LAST_RETURN_SECONDS and not self.forgotten_too:
             return Ending.FORGOTTEN, _forgotten(letter, now)
         return None
 
@@ -196,5 +196,5 @@ def _forgotten(letter: DeadLetter, now: datetime) -> str:
     return (
         f"its event was received {days:.0f} days ago; after {last_days} days the worker may have forgotten, before it "
         f"handles a redriven event, which handlers have succeeded. To redrive it all the same ({what}), add "
-        "--even-if-forgotten"
+        "--forgotten-too"
     )

@@ -78,7 +78,7 @@ def test_an_event_beyond_the_memory_stays_unless_it_is_meant(beyond_seconds: int
     stay = RULES.reason_to_stay(old, NOW)
 
     assert (stay is not None and stay[0] is Ending.FORGOTTEN) is stays
-    assert Rules(max_redrives=5, even_if_forgotten=True).reason_to_stay(old, NOW) is None
+    assert Rules(max_redrives=5, forgotten_too=True).reason_to_stay(old, NOW) is None
 
 
 def test_a_redriven_event_reaches_the_worker_before_its_runs_are_forgotten() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import many_dead_letters
-from tests.system.conftest import PubSub, pubsub, settings, worker_port  # noqa: F401 - fixtures
+from tests.support.parts import PubSub
+from tests.system.conftest import pubsub, settings, worker_port
+
+__all__ = ["pubsub", "settings", "worker_port"]
 
 COUNT = 10_000
 PUBLISH_SECONDS = 0.015
@@ -16,8 +19,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 
 def test_ten_thousand_dead_letters_are_redriven_within_a_minute(
-    pubsub: PubSub,  # noqa: F811
-    settings: dict[str, str],  # noqa: F811
+    pubsub: PubSub,
+    settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
     many_dead_letters.put(pubsub, COUNT)

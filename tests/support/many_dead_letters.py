@@ -12,8 +12,8 @@ from pathlib import Path
 from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 
 from relay.local.processes import Child
+from tests.support.parts import PubSub, order_event
 from tests.support.pubsub_proxy import PUBLISH, Forward, PubSubProxy
-from tests.system.conftest import PubSub, order_event
 
 EVENTS_OF_AN_ORDER = 2
 MESSAGES_IN_A_REQUEST = 1_000

@@ -227,7 +227,7 @@ def test_orders_are_redriven_side_by_side_and_each_in_sequence(pubsub: PubSub, t
         return forward(request)
 
     proxy.answers[PUBLISH] = publish
-    ended = tool.run("dead-letters", "redrive", "--yes", "--rate", "0", "--even-if-forgotten")
+    ended = tool.run("dead-letters", "redrive", "--yes", "--rate", "0", "--forgotten-too")
 
     assert ended.returncode == 0, ended.stderr
     for order in ("D-1", "D-2"):
@@ -299,7 +299,7 @@ def test_an_event_older_than_the_memory_is_redriven_only_on_purpose(
 
     proxy.answers[PUBLISH] = publish
     refused = tool.run("dead-letters", "redrive", "--yes")
-    done = tool.json("dead-letters", "redrive", "--yes", "--even-if-forgotten")
+    done = tool.json("dead-letters", "redrive", "--yes", "--forgotten-too")
 
     assert refused.returncode == 1
     assert "was received 40 days ago" in refused.stderr
