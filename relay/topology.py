@@ -31,6 +31,8 @@ DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["message_retention_days"] * _
 LEAST_DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["least_message_retention_days"] * _DAY_SECONDS
 DEAD_LETTER_ACK_DEADLINE_SECONDS: int = _DEAD_LETTERS["ack_deadline_seconds"]
 
+MAX_DELIVERY_ATTEMPTS: int = _PUSH["max_delivery_attempts"]
+
 # An event can come back for the last time when it has waited on the topic, become a dead letter on its last day there,
 # and is redriven on the last day that the dead letter is kept. The day is a margin for clocks and for people.
 LAST_RETURN_SECONDS = TOPIC_RETENTION_SECONDS + DEAD_LETTER_TOPIC_RETENTION_SECONDS + _DAY_SECONDS
@@ -51,7 +53,7 @@ class Topology:
     ack_deadline_seconds: int = _PUSH["ack_deadline_seconds"]
     min_backoff_seconds: int = _PUSH["min_backoff_seconds"]
     max_backoff_seconds: int = _PUSH["max_backoff_seconds"]
-    max_delivery_attempts: int = _PUSH["max_delivery_attempts"]
+    max_delivery_attempts: int = MAX_DELIVERY_ATTEMPTS
     has_dead_letter_policy: bool = True
     """False where somebody else counts the attempts and forwards to the dead-letter topic (relay.local.pushes)."""
 

@@ -7,9 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.investigation.entries import Entry
-from relay.topology import SUBSCRIPTION_RETENTION_SECONDS
-
-MAX_DELIVERY_ATTEMPTS = 100  # As relay/topology.toml declares: then Pub/Sub makes the message a dead letter.
+from relay.topology import MAX_DELIVERY_ATTEMPTS, SUBSCRIPTION_RETENTION_SECONDS
 
 
 class Whereabouts(StrEnum):

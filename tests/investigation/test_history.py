@@ -1,6 +1,5 @@
 """The way of an event, from log lines as the services print them and as Cloud Logging returns them."""
 
-import inspect
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import pytest
 
 from relay.investigation.entries import read_entries
-from relay.investigation.history import MAX_DELIVERY_ATTEMPTS, Whereabouts, histories
-from relay.topology import Topology
+from relay.investigation.history import Whereabouts, histories
 
 EVENT = "ab" * 32
 REJECTED = {"name": "refund", "outcome": "duplicate", "reason": "already rejected as event cd"}
@@ -111,7 +109,3 @@ def test_entries_as_gcloud_prints_them_are_read_too() -> None:
 )
 def test_what_is_no_entry_is_passed_over(text: str) -> None:
     assert list(read_entries(text)) == []
-
-
-def test_pubsub_gives_up_after_as_many_attempts_as_the_topology_declares() -> None:
-    assert inspect.signature(Topology).parameters["max_delivery_attempts"].default == MAX_DELIVERY_ATTEMPTS
