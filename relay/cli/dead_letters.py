@@ -1,7 +1,6 @@
 """`relay dead-letters`: see what nobody could handle, and bring it back or remove it."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay.cli import dead_letter_output as output
+from relay.cli.interrupts import stopping
 from relay.cli.times import Duration
 from relay.settings.commands import ToolSettings
 
@@ -189,17 +189,9 @@ def _staying(letter: "DeadLetter", rules: "Rules | None") -> dict[str, str | Non
 
 
 def _run_to_the_end(run: "Redrive", letters: "Sequence[DeadLetter]") -> "list[Redriven]":
-    """Return what became of each dead letter. The first Ctrl-C stops the redrive, the second one the command."""
-
-    def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.default_int_handler)
-        click.echo("\nStopping after the publishes that are under way", err=True)
-        run.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with click.progressbar(run.run(letters), length=len(letters), label="Redriving", file=sys.stderr) as progress:
-            return list(progress)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    """Return what became of each dead letter; Ctrl-C stops the redrive."""
+    with (
+        stopping(run.stop),
+        click.progressbar(run.run(letters), length=len(letters), label="Redriving", file=sys.stderr) as progress,
+    ):
+        return list(progress)

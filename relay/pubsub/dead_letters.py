@@ -126,8 +126,7 @@ class DeadLetters:
 
     def discard(self) -> list[Discarded]:
         """Remove for good each dead letter that we still hold. A dead letter whose hold ended stays."""
-        held = [letter.pulled for letter in self.letters if self.subscription.holds(letter.pulled)]
-        may_come_back = self.subscription.acknowledge(held)
+        may_come_back = self.subscription.acknowledge([letter.pulled for letter in self.letters])
         return [Discarded(letter=letter, may_come_back=may_come_back.get(letter.message_id)) for letter in self.letters]
 
 

@@ -115,9 +115,9 @@ class PullSubscription:
         return hold is not None and self._clock() < hold.until
 
     def acknowledge(self, messages: Sequence[Pulled]) -> dict[str, str]:
-        """Remove messages from the subscription for good.
+        """Remove for good the messages that we still hold.
 
-        Return why a message may come back all the same, by its message id; empty if all are gone.
+        Return why a message stays or may come back, by its message id; empty if all are gone.
         """
         may_come_back: dict[str, str] = {}
         holds = self._holds_on(messages)
@@ -192,8 +192,9 @@ class PullSubscription:
 
     def _holds_on(self, messages: Sequence[Pulled]) -> dict[str, _Hold]:
         names = {message.delivery.message_id for message in messages}
+        now = self._clock()
         with self._lock:
-            return {name: self._held[name] for name in names if name in self._held}
+            return {name: hold for name in names if (hold := self._held.get(name)) and now < hold.until}
 
     def _forget(self, names: Iterable[str]) -> None:
         with self._lock:

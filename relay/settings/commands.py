@@ -14,7 +14,7 @@ class TopicSettings(PubSubSettings):
     @property
     def topic_path(self) -> str:
         """The topic's full name, `projects/PROJECT/topics/TOPIC`."""
-        return f"projects/{self.project}/topics/{self.topic}"
+        return topology.topic_path(self.project, self.topic)
 
 
 class SubscriptionSettings(PubSubSettings):
@@ -43,4 +43,4 @@ class ToolSettings(TopicSettings):
     @property
     def dead_letter_subscription_path(self) -> str:
         """The subscription's full name, `projects/PROJECT/subscriptions/SUBSCRIPTION`."""
-        return f"projects/{self.project}/subscriptions/{self.dead_letter_subscription}"
+        return topology.subscription_path(self.project, self.dead_letter_subscription)

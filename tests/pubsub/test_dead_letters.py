@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from google.pubsub_v1 import SubscriberClient
 
 from relay.errors import DeadLetterIdRefused
-from relay.pubsub.dead_letters import Filter, select
+from relay.pubsub.dead_letters import DeadLetter, DeadLetters, Filter, select
+from relay.pubsub.pull import HOLD_ENDED, PullSubscription
+from tests.pubsub.conftest import Place, all_in
 from tests.support.dead_letters import NOW, letter
 
 REJECTED = letter(dead_letter_reason="The shop knows no such order", dead_letter_handler="refund")
@@ -104,3 +107,16 @@ def test_a_limit_takes_exactly_so_many_of_those_that_fit_the_oldest_first() -> N
 
 def test_a_message_that_pubsub_delivered_twice_is_one_dead_letter() -> None:
     assert len(select([letter(), letter()], Filter(), now=NOW, limit=0)) == 1
+
+
+def test_a_dead_letter_whose_hold_ended_is_neither_removed_nor_said_to_be(place: Place) -> None:
+    place.put("a", "b")
+    now = [1_000.0]
+
+    with PullSubscription(SubscriberClient(), place.subscription_path, clock=lambda: now[0]) as subscription:
+        letters = [DeadLetter(pulled=pulled) for pulled in all_in(subscription)]
+        now[0] += 601
+        ends = DeadLetters(subscription, letters).discard()
+
+    assert [end.may_come_back for end in ends] == [HOLD_ENDED, HOLD_ENDED]
+    assert place.event_ids() == ["a", "b"]

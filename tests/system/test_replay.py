@@ -1,15 +1,20 @@
 """A replay runs the handlers once more for retained events. The emulator cannot seek: that one request is recorded."""
 
+import json
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
 from google.pubsub_v1 import SeekRequest
 
+from relay.local.processes import Child
 from tests.support.parts import OneStock, PubSub, Service, Tool, order_event
-from tests.support.pubsub_proxy import SEEK, Forward, PubSubProxy
+from tests.support.pubsub_proxy import PUBLISH, SEEK, Forward, PubSubProxy
 from tests.support.shop.ledger import Ledger
 from tests.support.waiting import wait_until
 
@@ -18,6 +23,7 @@ from tests.support.waiting import wait_until
 class Seeks:
     """The seeks that a command asked for; `bring_back` does what each of them would do."""
 
+    proxy: PubSubProxy
     bring_back: Callable[[], None] = lambda: None
     requests: list[SeekRequest] = field(default_factory=list)
 
@@ -30,9 +36,10 @@ class Seeks:
 @pytest.fixture
 def seeks(pubsub: PubSub, tool: Tool) -> Iterator[Seeks]:
     """Give the command alone a Pub/Sub that can seek; the services keep to the emulator."""
-    found = Seeks()
-    with PubSubProxy(pubsub.emulator.host, answers={SEEK: found.answer}).running() as proxy:
-        tool.environ = {**tool.environ, "PUBSUB_EMULATOR_HOST": proxy.host}
+    found = Seeks(PubSubProxy(pubsub.emulator.host))
+    found.proxy.answers[SEEK] = found.answer
+    with found.proxy.running():
+        tool.environ = {**tool.environ, "PUBSUB_EMULATOR_HOST": found.proxy.host}
         yield found
 
 
@@ -73,6 +80,25 @@ def test_the_seek_names_a_subscription_of_its_own_and_the_time(seeks: Seeks, too
     assert request.time.timestamp() == since.timestamp()
     assert request.subscription.startswith(f"projects/test-relay/subscriptions/{pubsub.topology.topic}-replay-")
     assert subscriptions_of(pubsub) == {pubsub.topology.subscription_path}
+
+
+def test_ctrl_c_ends_a_replay_which_says_what_it_has_done(
+    seeks: Seeks, tool: Tool, onestock: OneStock, tmp_path: Path
+) -> None:
+    seeks.bring_back = lambda: send_all(onestock, [order_event("R-1", step) for step in range(30)])
+    options = ("--since", "2h", "--until", "2099-01-01", "--yes", "--rate", "4", "--json")
+    command = [sys.executable, "-m", "relay", "replay", *options]
+
+    with Child("replay", command, environ=tool.environ, output=tmp_path / "out") as child:
+        wait_until(lambda: seeks.proxy.calls[PUBLISH] >= 2, within=30)
+        child.signal(signal.SIGINT)
+        status = child.wait(10)
+
+    text = child.output.read_text()
+    told = json.loads(text[text.index("{") :])
+    assert (status, told["broke_off"]) == (1, "the command was stopped")
+    assert told["replayed"] == seeks.proxy.calls[PUBLISH] < 30
+    assert told["event_types"] == {"order_state_changed": told["replayed"]}
 
 
 def test_the_emulators_missing_seek_is_one_line_and_leaves_no_subscription(tool: Tool, pubsub: PubSub) -> None:
