@@ -12,7 +12,7 @@ from relay.cli.times import shown_duration
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, Discarded
-    from relay.pubsub.redrive import Redriven, Rules
+    from relay.pubsub.redrive import Redriven, RedriveRules
 
 MAX_SHOWN = 20
 MAX_CELL = 60
@@ -44,7 +44,7 @@ def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: 
         click.echo(f"{count:>8}  {event_type}  {reason}", err=err)
 
 
-def print_staying(letters: "Sequence[DeadLetter]", rules: "Rules") -> None:
+def print_staying(letters: "Sequence[DeadLetter]", rules: "RedriveRules") -> None:
     """Say which of the dead letters a redrive will leave where they are."""
     for letter in letters:
         reason = reason_to_stay(letter, rules)
@@ -52,7 +52,7 @@ def print_staying(letters: "Sequence[DeadLetter]", rules: "Rules") -> None:
             click.echo(f"{_name_of(letter)} will stay: {reason}", err=True)
 
 
-def reason_to_stay(letter: "DeadLetter", rules: "Rules") -> str | None:
+def reason_to_stay(letter: "DeadLetter", rules: "RedriveRules") -> str | None:
     """Return why a redrive will leave `letter` where it is, or None."""
     stay = rules.reason_to_stay(letter, datetime.now(UTC))
     return stay[1] if stay else None
