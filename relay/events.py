@@ -1,4 +1,4 @@
-"""Events as handlers see them: one model per OneStock event type, over the delivery that brought it. No I/O.
+"""Events as handlers see them: one model for each of OneStock's event types, with the delivery it came in. No I/O.
 
 The models require only what "Webhook configuration" (OneStock) makes certain, and keep every unknown field.
 """
@@ -25,7 +25,7 @@ def event_id_of(event_type: str, body: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One push of one message: what arrived, whatever is in the body."""
+    """One push of one message. Its body need not be readable."""
 
     event_id: str
     event_type: str
@@ -34,7 +34,7 @@ class Delivery:
     received_at: datetime
     """When the receiver took the webhook in (UTC)."""
     damage: str | None = None
-    """Why `body` could not be restored from the message; it is then the message's data as it came."""
+    """Why `body` could not be decompressed: `body` is then the message's data as it came. None if all is well."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """The message's attributes, as they came."""
     message_id: str = ""
@@ -49,7 +49,7 @@ class Delivery:
     """The one handler that runs, in a redrive of what it rejected; empty for all handlers of the event type."""
     traceparent: str | None = None
     is_synthetic: bool = False
-    """Whether we made it up from what OneStock's API tells, in place of a webhook that may have been lost."""
+    """Whether the relay made the event from OneStock's API, in place of a webhook that may have been lost."""
     is_smoke: bool = False
     """Whether a deployment published it to see that events are handled; it reaches no handler of the customer's."""
 
@@ -57,7 +57,7 @@ class Delivery:
 class Event(BaseModel):
     """Any event. A subclass adds the fields of its event types; the body's other fields are kept in `model_extra`.
 
-    Made by hand, as in a test of a handler, it comes with a delivery made up from its own fields.
+    An event that was not delivered, such as one that a handler's test makes, gets a delivery built from its own fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
@@ -80,12 +80,17 @@ class Event(BaseModel):
                 raise HandlerError(message)
 
     @classmethod
+<<<<<<< HEAD
     def of(
         cls, delivery: Delivery, content: dict[str, Any], *, check_claim: Callable[[float], None] | None = None
     ) -> Self:
         """Return the event of `delivery`, whose body was read as `content`; `check_claim` is what `check_claim` asks.
+=======
+    def of(cls, delivery: Delivery, content: dict[str, Any]) -> Self:
+        """Return the event of `delivery`; `content` is its parsed body.
+>>>>>>> w/pubsub
 
-        Raises UnreadableContent with the fields that do not fit, never with their values.
+        Raises UnreadableContent with the names of the fields that do not fit, never with their values.
         """
         try:
             event = cls.model_validate(content)
@@ -103,7 +108,7 @@ class Event(BaseModel):
 
     @property
     def event_id(self) -> str:
-        """The identity, 64 hex digits: pass it on as the idempotency key of what the handler causes."""
+        """The identity, 64 hex digits. A handler can pass it on as the idempotency key of the calls that it makes."""
         return self.delivery.event_id
 
     @property
@@ -118,17 +123,17 @@ class Event(BaseModel):
 
     @property
     def occurred_at(self) -> datetime | None:
-        """The body's `date` (Unix seconds) in UTC; None where there is none or it is something else."""
+        """The body's `date` (Unix seconds) in UTC; None if the body has no such number."""
         return moment_of(self.content.get("date"))
 
     @property
     def delivery_attempt(self) -> int | None:
-        """Which attempt of Pub/Sub this is, from 1; None where the subscription does not count."""
+        """The number of Pub/Sub's delivery attempt, from 1; None if the subscription does not count attempts."""
         return self.delivery.delivery_attempt
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether `relay reconcile` made the event up, in place of a webhook that may have been lost."""
+        """Whether `relay reconcile` made the event, in place of a webhook that may have been lost."""
         return self.delivery.is_synthetic
 
     @property
@@ -138,12 +143,12 @@ class Event(BaseModel):
 
     @property
     def content(self) -> dict[str, Any]:
-        """The body as OneStock sent it, unknown fields included; do not change it, other handlers share it."""
+        """The parsed body, unknown fields included. Do not change it: the other handlers get the same object."""
         return self.model_dump(exclude_unset=True) if self._content is None else self._content
 
     @property
     def log_context(self) -> dict[str, Any]:
-        """Pass it as `extra=` to a logger that runs outside the handler's own thread; inside it is automatic."""
+        """What to pass as `extra=` where a thread that the handler has started logs; elsewhere that is automatic."""
         return {"labels": labels_of(self.delivery)}
 
     def check_claim(self, for_seconds: float = 0.0) -> None:
@@ -164,7 +169,7 @@ class Event(BaseModel):
         return Delivery(event_id=event_id, event_type=event_type, body=body, received_at=datetime.now(UTC))
 
 
-# A field of one of these names would be lost behind the property (pydantic only warns of it).
+# The property would hide a field of the same name, and pydantic only warns of it.
 _OWN_NAMES = frozenset(name for name, value in vars(Event).items() if isinstance(value, property))
 
 
@@ -238,7 +243,7 @@ def read_content(body: bytes) -> dict[str, Any]:
 
 
 def moment_of(date: Any) -> datetime | None:
-    """Return Unix seconds as a moment in UTC; None for anything else ("date" is likely an integer, not certainly)."""
+    """Return Unix seconds as a moment in UTC; None for anything else, since OneStock's `date` may be any JSON value."""
     if isinstance(date, bool) or not isinstance(date, int | float):
         return None
     try:
@@ -248,7 +253,7 @@ def moment_of(date: Any) -> datetime | None:
 
 
 def labels_of(delivery: Delivery) -> dict[str, str]:
-    """Return what each log line about this delivery is labelled with, under the names used in every service."""
+    """Return the labels of each log line about this delivery. Every service uses the same names."""
     labels = {"event_id": delivery.event_id, "event_type": delivery.event_type}
     if delivery.ordering_key:
         labels["order_id"] = delivery.ordering_key

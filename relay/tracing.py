@@ -23,7 +23,7 @@ class Trace:
 
     @classmethod
     def continued(cls, traceparent: str | None) -> Self:
-        """Continue the trace of `traceparent` with a span of our own, or start one where there is none to continue."""
+        """Return the trace of `traceparent` with a new span, or a new trace if `traceparent` names none."""
         match = _TRACEPARENT.fullmatch(traceparent or "")
         if match is None or match[1] == _NO_TRACE_ID or match[2] == _NO_SPAN_ID:
             return cls(trace_id=f"{_random(128):032x}", span_id=f"{_random(64):016x}", sampled=False)
@@ -31,10 +31,10 @@ class Trace:
 
     @property
     def traceparent(self) -> str:
-        """The value to hand on."""
+        """The value that the next service gets."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
 
 def _random(bits: int) -> int:
-    """Return a number that is not 0. Not from the system: asking that lets another thread go first, for no gain."""
+    """Return a number that is not 0, from Python's own generator: a system call would let another thread run first."""
     return getrandbits(bits) or 1

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relay.cli.tables import table
 from relay.cli.times import shown_duration
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, Discarded
-    from relay.pubsub.redrive import Redriven, Rules
+    from relay.pubsub.redrive import Redriven, RedriveRules
 
 MAX_SHOWN = 20
 MAX_CELL = 60
@@ -45,7 +44,7 @@ def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: 
         click.echo(f"{count:>8}  {event_type}  {reason}", err=err)
 
 
-def print_staying(letters: "Sequence[DeadLetter]", rules: "Rules") -> None:
+def print_staying(letters: "Sequence[DeadLetter]", rules: "RedriveRules") -> None:
     """Say which of the dead letters a redrive will leave where they are."""
     for letter in letters:
         reason = reason_to_stay(letter, rules)
@@ -53,7 +52,7 @@ def print_staying(letters: "Sequence[DeadLetter]", rules: "Rules") -> None:
             click.echo(f"{_name_of(letter)} will stay: {reason}", err=True)
 
 
-def reason_to_stay(letter: "DeadLetter", rules: "Rules") -> str | None:
+def reason_to_stay(letter: "DeadLetter", rules: "RedriveRules") -> str | None:
     """Return why a redrive will leave `letter` where it is, or None."""
     stay = rules.reason_to_stay(letter, datetime.now(UTC))
     return stay[1] if stay else None
@@ -73,6 +72,8 @@ def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
 
 def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
     """Print one row for each dead letter."""
+    from tabulate import tabulate
+
     now = datetime.now(UTC)
     rows = [
         {
@@ -84,12 +85,12 @@ def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
             "attempts": "" if letter.marks.attempts is None else letter.marks.attempts,
             "redrives": letter.marks.redrives,
             "handler": letter.marks.handler,
-            "reason": letter.marks.reason,
+            "reason": _cut(letter.marks.reason),
         }
         for letter in letters
     ]
     if rows:
-        click.echo(table(rows), err=err)
+        click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True), err=err)
 
 
 def print_letter(letter: "DeadLetter") -> None:

@@ -15,8 +15,8 @@ from relay.cli.times import Duration
 from relay.settings.commands import ToolSettings
 
 if TYPE_CHECKING:
-    from relay.pubsub.dead_letters import DeadLetter, DeadLetters
-    from relay.pubsub.redrive import Redrive, Redriven, Rules
+    from relay.pubsub.dead_letters import DeadLetter, HeldDeadLetters
+    from relay.pubsub.redrive import Redrive, Redriven, RedriveRules
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -112,9 +112,9 @@ def redrive(
     sequence. Ctrl-C ends the redrive after the publishes that are under way, and the command says what it has done.
     """
     from relay.pubsub import publisher
-    from relay.pubsub.redrive import Redrive, Rules
+    from relay.pubsub.redrive import Redrive, RedriveRules
 
-    rules = Rules(max_redrives=max_redrives, forgotten_too=forgotten_too)
+    rules = RedriveRules(max_redrives=max_redrives, forgotten_too=forgotten_too)
     settings = ToolSettings.from_environ(os.environ)
     with _held(filters) as held:
         if not _is_wanted("redrive", held.letters, dry_run=dry_run, yes=yes, as_json=as_json, rules=rules):
@@ -147,15 +147,17 @@ def discard(*, dry_run: bool, yes: bool, as_json: bool, **filters: Any) -> None:
 
 
 @contextmanager
-def _held(filters: dict[str, Any]) -> "Iterator[DeadLetters]":
+def _held(filters: dict[str, Any]) -> "Iterator[HeldDeadLetters]":
     # Imported here, so that --help does not wait for Google's client.
-    from relay.pubsub.dead_letters import DeadLetters, Filter
+    from relay.pubsub.dead_letters import Filter, HeldDeadLetters
 
     settings = ToolSettings.from_environ(os.environ)
     limit = filters.pop("limit", 0)
     names = {"older_than": "older_than_seconds", "newer_than": "newer_than_seconds"}
     wanted = Filter(**{names.get(name, name): value for name, value in filters.items()})
-    with DeadLetters.held(settings.dead_letter_subscription_path, wanted, now=datetime.now(UTC), limit=limit) as held:
+    with HeldDeadLetters.held(
+        settings.dead_letter_subscription_path, wanted, now=datetime.now(UTC), limit=limit
+    ) as held:
         yield held
 
 
@@ -166,7 +168,7 @@ def _is_wanted(
     dry_run: bool,
     yes: bool,
     as_json: bool,
-    rules: "Rules | None" = None,
+    rules: "RedriveRules | None" = None,
 ) -> bool:
     """Show what would be touched, and return whether to go on."""
     if dry_run and as_json:
@@ -184,7 +186,7 @@ def _is_wanted(
     return True
 
 
-def _staying(letter: "DeadLetter", rules: "Rules | None") -> dict[str, str | None]:
+def _staying(letter: "DeadLetter", rules: "RedriveRules | None") -> dict[str, str | None]:
     return {} if rules is None else {"will_stay": output.reason_to_stay(letter, rules)}
 
 

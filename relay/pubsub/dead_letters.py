@@ -103,7 +103,7 @@ class Discarded:
     """Why the dead letter may come back all the same; None if it is gone."""
 
 
-class DeadLetters:
+class HeldDeadLetters:
     """The dead letters that a command works on: a list that stays as it is, and that nobody else gets meanwhile."""
 
     def __init__(self, subscription: PullSubscription, letters: Sequence[DeadLetter]) -> None:

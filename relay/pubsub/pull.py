@@ -6,7 +6,6 @@ deprecated. So several pulls are open side by side, as "Pull subscriptions" reco
 empty when a number of pulls in a row, over several seconds, brought nothing.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from google.api_core.exceptions import (
-    DeadlineExceeded,
-    GoogleAPICallError,
-    MethodNotImplemented,
-    RetryError,
-    ServiceUnavailable,
-)
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import ReceivedMessage, SubscriberClient
 
@@ -214,15 +207,6 @@ def pubsub_errors(thing: str) -> Iterator[None]:
     """Turn what Google's client raises about `thing` (a resource's name) into PubSubError, one line."""
     try:
         yield
-    except MethodNotImplemented as error:
-        raise PubSubError(
-            f"{thing}: the Pub/Sub emulator cannot do this, only Google Cloud can. To run one event of the local run "
-            "again: relay rerun EVENT"
-        ) from error
-    except ServiceUnavailable as error:
-        host = os.environ.get("PUBSUB_EMULATOR_HOST")
-        to_do = f"start the emulator (make run), or unset PUBSUB_EMULATOR_HOST={host}" if host else "try again later"
-        raise PubSubError(f"{thing}: Pub/Sub does not answer; {to_do}") from error
     except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
         raise PubSubError(f"{thing}: {type(error).__name__}: {error}".replace("\n", " ")) from error
 

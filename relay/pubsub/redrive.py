@@ -21,7 +21,7 @@ PUBLISH_BUDGET_SECONDS = 30
 _A_DAY_SECONDS = 86_400
 
 
-class Ending(StrEnum):
+class RedriveEnding(StrEnum):
     """What became of one dead letter in a redrive."""
 
     REDRIVEN = "redriven"
@@ -43,22 +43,22 @@ class Redriven:
     """One dead letter of a redrive; the reason says why the dead letter stayed, or may come back."""
 
     letter: DeadLetter
-    ending: Ending
+    ending: RedriveEnding
     reason: str | None = None
 
     @property
     def is_published(self) -> bool:
         """Whether Pub/Sub has confirmed the event."""
-        return self.ending in (Ending.REDRIVEN, Ending.MAY_COME_BACK)
+        return self.ending in (RedriveEnding.REDRIVEN, RedriveEnding.MAY_COME_BACK)
 
     @property
     def is_gone(self) -> bool:
         """Whether the dead letter is gone for good."""
-        return self.ending is Ending.REDRIVEN
+        return self.ending is RedriveEnding.REDRIVEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RedriveRules:
     """Which dead letters stay where they are, whoever asks for them."""
 
     max_redrives: int
@@ -66,18 +66,18 @@ class Rules:
     forgotten_too: bool = False
     """Whether events are redriven, too, that are older than the memory of completed runs."""
 
-    def reason_to_stay(self, letter: DeadLetter, now: datetime) -> tuple[Ending, str] | None:
+    def reason_to_stay(self, letter: DeadLetter, now: datetime) -> tuple[RedriveEnding, str] | None:
         """Return why `letter` must stay where it is, or None."""
         if letter.marks.redrives >= self.max_redrives:
             times = letter.marks.redrives
             reason = f"was redriven {times} times already; mend the cause, or raise --max-redrives"
-            return Ending.TOO_OFTEN, reason
+            return RedriveEnding.TOO_OFTEN, reason
         if letter.event_age_seconds(now) > LAST_RETURN_SECONDS and not self.forgotten_too:
-            return Ending.FORGOTTEN, _forgotten(letter, now)
+            return RedriveEnding.FORGOTTEN, _forgotten(letter, now)
         return None
 
 
-class HeldLetters(Protocol):
+class HeldMessages(Protocol):
     """What a redrive needs of the dead letters' subscription; `PullSubscription` has it."""
 
     def holds(self, message: Pulled) -> bool:
@@ -94,10 +94,10 @@ class Redrive:
 
     def __init__(
         self,
-        subscription: HeldLetters,
+        subscription: HeldMessages,
         publisher: Publisher,
         *,
-        rules: Rules,
+        rules: RedriveRules,
         per_second: float,
         now: Callable[[], datetime],
     ) -> None:
@@ -137,10 +137,10 @@ class Redrive:
             for letter in letters:
                 if failed is not None:
                     reason = f"waits for {failed.message_id}, an earlier event of order {failed.delivery.ordering_key}"
-                    end = Redriven(letter=letter, ending=Ending.BEHIND_A_FAILED_ONE, reason=reason)
+                    end = Redriven(letter=letter, ending=RedriveEnding.BEHIND_A_FAILED_ONE, reason=reason)
                 else:
                     end = self._redrive(letter)
-                if end.ending in (Ending.FAILED, Ending.NOT_HELD):
+                if end.ending in (RedriveEnding.FAILED, RedriveEnding.NOT_HELD):
                     failed = letter
                 ended.put(end)
         finally:
@@ -152,14 +152,14 @@ class Redrive:
             return Redriven(letter=letter, ending=stay[0], reason=stay[1])
         self._pace.wait()
         if self._stopping.is_set():
-            return Redriven(letter=letter, ending=Ending.STOPPED, reason="the redrive was stopped before it")
+            return Redriven(letter=letter, ending=RedriveEnding.STOPPED, reason="the redrive was stopped before it")
         if not self._subscription.holds(letter.pulled):
-            return Redriven(letter=letter, ending=Ending.NOT_HELD, reason=f"{HOLD_ENDED}; run the command again")
+            return Redriven(letter=letter, ending=RedriveEnding.NOT_HELD, reason=f"{HOLD_ENDED}; run the command again")
         try:
             self._publisher.publish(letter.redriven(self._now()), budget_seconds=PUBLISH_BUDGET_SECONDS)
         except PublishError as error:
-            return Redriven(letter=letter, ending=Ending.FAILED, reason=str(error))
-        return Redriven(letter=letter, ending=Ending.REDRIVEN)
+            return Redriven(letter=letter, ending=RedriveEnding.FAILED, reason=str(error))
+        return Redriven(letter=letter, ending=RedriveEnding.REDRIVEN)
 
     def _acknowledge(self, ends: Sequence[Redriven]) -> Iterator[Redriven]:
         """Acknowledge in one request the dead letters whose events are published."""
@@ -167,7 +167,7 @@ class Redrive:
         may_come_back = self._subscription.acknowledge(published)
         for end in ends:
             reason = may_come_back.get(end.letter.message_id)
-            yield replace(end, ending=Ending.MAY_COME_BACK, reason=reason) if reason else end
+            yield replace(end, ending=RedriveEnding.MAY_COME_BACK, reason=reason) if reason else end
 
 
 def _all_in(ended: "SimpleQueue[Redriven | None]") -> list[Redriven | None]:

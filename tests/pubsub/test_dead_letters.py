@@ -6,7 +6,7 @@ import pytest
 from google.pubsub_v1 import SubscriberClient
 
 from relay.errors import DeadLetterIdRefused
-from relay.pubsub.dead_letters import DeadLetter, DeadLetters, Filter, select
+from relay.pubsub.dead_letters import DeadLetter, Filter, HeldDeadLetters, select
 from relay.pubsub.pull import HOLD_ENDED, PullSubscription
 from tests.pubsub.conftest import Place, all_in
 from tests.support.dead_letters import NOW, letter
@@ -116,7 +116,7 @@ def test_a_dead_letter_whose_hold_ended_is_neither_removed_nor_said_to_be(place:
     with PullSubscription(SubscriberClient(), place.subscription_path, clock=lambda: now[0]) as subscription:
         letters = [DeadLetter(pulled=pulled) for pulled in all_in(subscription)]
         now[0] += 601
-        ends = DeadLetters(subscription, letters).discard()
+        ends = HeldDeadLetters(subscription, letters).discard()
 
     assert [end.may_come_back for end in ends] == [HOLD_ENDED, HOLD_ENDED]
     assert place.event_ids() == ["a", "b"]

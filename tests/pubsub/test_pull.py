@@ -10,7 +10,7 @@ from google.pubsub_v1 import ReceivedMessage, SubscriberClient
 from google.pubsub_v1.types import PullResponse
 
 from relay.errors import PubSubError
-from relay.pubsub.pull import PullSubscription
+from relay.pubsub.pull import HOLD_ENDED, PullSubscription
 from tests.pubsub.conftest import Place, all_in
 from tests.support.pubsub_proxy import ACKNOWLEDGE, MODIFY_ACK_DEADLINE, PULL, Forward, PubSubProxy, Refused
 from tests.support.waiting import wait_until
@@ -82,6 +82,24 @@ def test_a_hold_that_ended_while_the_machine_slept_is_noticed(place: Place) -> N
 
     assert (was_held, subscription.holds(held[0])) == (True, False)
     assert "our hold on it ended" in may_come_back[held[0].delivery.message_id]
+
+
+def test_a_hold_that_ends_while_pubsub_confirms_leaves_it_open_whether_the_message_is_gone(
+    place: Place, proxy: PubSubProxy
+) -> None:
+    place.put("a")
+    now = [1_000.0]
+
+    def slowly(request: bytes, forward: Forward) -> bytes:
+        now[0] += 601
+        return forward(request)
+
+    proxy.answers[ACKNOWLEDGE] = slowly
+    with PullSubscription(SubscriberClient(), place.subscription_path, clock=lambda: now[0]) as subscription:
+        held = all_in(subscription)
+        may_come_back = subscription.acknowledge(held)
+
+    assert may_come_back == {held[0].delivery.message_id: HOLD_ENDED}
 
 
 def test_a_hold_that_cannot_be_renewed_ends(place: Place, proxy: PubSubProxy) -> None:

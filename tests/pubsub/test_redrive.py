@@ -10,12 +10,12 @@ import pytest
 from relay.errors import PublishError
 from relay.message import Message
 from relay.pubsub.pull import Pulled
-from relay.pubsub.redrive import Ending, Redrive, Redriven, Rules
+from relay.pubsub.redrive import Redrive, RedriveEnding, Redriven, RedriveRules
 from relay.topology import COMPLETED_RUNS_ARE_REMEMBERED_SECONDS, LAST_RETURN_SECONDS, SUBSCRIPTION_RETENTION_SECONDS
 from tests.support.dead_letters import NOW, letter
 from tests.support.waiting import wait_until
 
-RULES = Rules(max_redrives=5)
+RULES = RedriveRules(max_redrives=5)
 
 
 @dataclass
@@ -66,7 +66,7 @@ def redrive(topic: Topic, held: Held) -> Redrive:
     return Redrive(held, topic, rules=RULES, per_second=0, now=lambda: NOW)
 
 
-def endings(ends: Iterator[Redriven]) -> dict[str, Ending]:
+def endings(ends: Iterator[Redriven]) -> dict[str, RedriveEnding]:
     return {end.letter.message_id: end.ending for end in ends}
 
 
@@ -77,8 +77,8 @@ def test_an_event_beyond_the_memory_stays_unless_it_is_meant(beyond_seconds: int
 
     stay = RULES.reason_to_stay(old, NOW)
 
-    assert (stay is not None and stay[0] is Ending.FORGOTTEN) is stays
-    assert Rules(max_redrives=5, forgotten_too=True).reason_to_stay(old, NOW) is None
+    assert (stay is not None and stay[0] is RedriveEnding.FORGOTTEN) is stays
+    assert RedriveRules(max_redrives=5, forgotten_too=True).reason_to_stay(old, NOW) is None
 
 
 def test_a_redriven_event_reaches_the_worker_before_its_runs_are_forgotten() -> None:
@@ -97,7 +97,7 @@ def test_a_dead_letter_goes_away_only_after_its_event_is_confirmed(topic: Topic)
 
     ends = endings(redrive(topic, held).run(letters))
 
-    assert ends == {"m0": Ending.REDRIVEN, "m1": Ending.FAILED, "m2": Ending.REDRIVEN}
+    assert ends == {"m0": RedriveEnding.REDRIVEN, "m1": RedriveEnding.FAILED, "m2": RedriveEnding.REDRIVEN}
     assert sorted(held.acknowledged) == ["m0", "m2"]
 
 
@@ -110,7 +110,7 @@ def test_what_stays_holds_back_the_later_events_of_its_order(topic: Topic, troub
     ends = endings(redrive(topic, held).run(letters))
 
     assert topic.published == ["e0"]
-    assert [ends[f"m{n}"] for n in (2, 3)] == [Ending.BEHIND_A_FAILED_ONE] * 2
+    assert [ends[f"m{n}"] for n in (2, 3)] == [RedriveEnding.BEHIND_A_FAILED_ONE] * 2
 
 
 def test_events_without_an_order_do_not_wait_for_each_other(topic: Topic) -> None:
@@ -119,13 +119,13 @@ def test_events_without_an_order_do_not_wait_for_each_other(topic: Topic) -> Non
 
     ends = endings(redrive(topic, Held()).run(letters))
 
-    assert ends == {"m0": Ending.FAILED, "m1": Ending.REDRIVEN, "m2": Ending.REDRIVEN}
+    assert ends == {"m0": RedriveEnding.FAILED, "m1": RedriveEnding.REDRIVEN, "m2": RedriveEnding.REDRIVEN}
 
 
 def test_a_published_event_whose_dead_letter_may_come_back_is_said_to_be_so(topic: Topic) -> None:
     (end,) = redrive(topic, Held(comes_back="m1")).run([letter()])
 
-    assert (end.ending, end.is_published, end.is_gone) == (Ending.MAY_COME_BACK, True, False)
+    assert (end.ending, end.is_published, end.is_gone) == (RedriveEnding.MAY_COME_BACK, True, False)
     assert end.reason == "invented: it was slow"
 
 
@@ -133,7 +133,7 @@ def test_a_stopped_redrive_ends_what_is_under_way_and_begins_nothing(topic: Topi
     topic.gate.clear()
     letters = [letter(message_id=f"m{n}", event_id=f"e{n}", order_id=f"D-{n}") for n in range(100)]
     run = redrive(topic, Held())
-    ends: dict[str, Ending] = {}
+    ends: dict[str, RedriveEnding] = {}
     running = threading.Thread(target=lambda: ends.update(endings(run.run(letters))))
 
     running.start()
@@ -142,8 +142,8 @@ def test_a_stopped_redrive_ends_what_is_under_way_and_begins_nothing(topic: Topi
     topic.gate.set()
     running.join(10)
 
-    assert list(ends.values()).count(Ending.REDRIVEN) == len(topic.published) == 16
-    assert list(ends.values()).count(Ending.STOPPED) == 84
+    assert list(ends.values()).count(RedriveEnding.REDRIVEN) == len(topic.published) == 16
+    assert list(ends.values()).count(RedriveEnding.STOPPED) == 84
 
 
 def test_an_error_of_our_own_ends_the_redrive_instead_of_hanging_it(topic: Topic) -> None:
