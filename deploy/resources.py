@@ -5,10 +5,11 @@ No I/O: `plan.py` reads and changes.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 from deploy.errors import DeployError
-from deploy.gcloud import Command
+from deploy.gcloud import PATIENCE_SECONDS, Command
 
 NAME = "{name}"
 """Stands in a command for the name that Google gave the resource."""
@@ -24,6 +25,8 @@ class Change:
     stdin: str = field(default="", repr=False)  # May be a secret.
     kind: str = ""
     """Neighbours of one kind do not depend on each other."""
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long Google may need to know what the command speaks of, if that was made just before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,11 @@ class Found:
     printed: Mapping[Command, Any]
 
     def rows(self, command: Command) -> list[dict[str, Any]]:
-        """Return what a list command printed."""
-        return self.printed.get(command) or []
+        """Return what a list command printed; the API prints the rows under a name, and nothing where there is none."""
+        printed = self.printed.get(command) or []
+        if isinstance(printed, Mapping):
+            return next((rows for rows in printed.values() if isinstance(rows, list)), [])
+        return list(printed)
 
     def bindings(self, command: Command) -> list[dict[str, Any]]:
         """Return the bindings that a get-iam-policy command printed."""
@@ -98,6 +104,8 @@ class Resource:
     """None: nothing of it can be changed."""
     flags: Mapping[str, Command] | None = None
     """What to add to `create`, and to `update` for the settings that are wrong. None: `update` changes them all."""
+    held: Mapping[str, tuple[Command, str]] = field(default_factory=dict)
+    """Settings that stay as they are while the list that a command prints has something of that name."""
     delete: Command | None = None
     """None: it goes with something else, or a teardown leaves it."""
     stdin: str = ""
@@ -121,7 +129,11 @@ class Resource:
             command = self.create + self._flags(self.flags or ())
             yield Change(what=f"create {self.what}", command=command, stdin=self.stdin, kind=self._kind)
             return
-        wrong = [key for key, wanted in self.settings.items() if not agrees(wanted, existing.get(key))]
+        wrong = [
+            key
+            for key, wanted in self.settings.items()
+            if not agrees(wanted, existing.get(key)) and not self._is_held(key, found)
+        ]
         if not wrong:
             return
         fixed = wrong if self.update is None else [key for key in wrong if self.flags and key not in self.flags]
@@ -135,6 +147,12 @@ class Resource:
         existing = self.existing(found)
         if existing is not None and self.delete is not None:
             yield Change(what=f"delete {self.what}", command=_named(self.delete, existing), kind=self._kind)
+
+    def _is_held(self, setting: str, found: Found) -> bool:
+        if setting not in self.held:
+            return False
+        listed_by, name = self.held[setting]
+        return any(_is(row, "name", name) for row in found.rows(listed_by))
 
     def _flags(self, settings: Iterable[str]) -> Command:
         return tuple(flag for setting in settings for flag in (self.flags or {})[setting])
@@ -204,6 +222,30 @@ class Grant:
                 *((f"--condition={condition}",) if takes_condition else ()),
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentGrants:
+    """The roles of a Google service's own account, which exists only after the service's first use."""
+
+    service: str
+    grants: tuple[Grant, ...]
+
+    def lookups(self, found: Found) -> Iterator[Command]:
+        """See `Item`."""
+        return chain.from_iterable(grant.lookups(found) for grant in self.grants)
+
+    def changes(self, found: Found) -> Iterator[Change]:
+        """See `Item`."""
+        missing = list(chain.from_iterable(grant.changes(found) for grant in self.grants))
+        if missing:
+            command = ("beta", "services", "identity", "create", f"--service={self.service}")
+            yield Change(what=f"make sure that the account of {self.service} exists", command=command)
+        yield from missing
+
+    def removals(self, found: Found) -> Iterator[Change]:
+        """See `Item`."""
+        return chain.from_iterable(grant.removals(found) for grant in self.grants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
