@@ -113,7 +113,9 @@ def rotate_key(*, finish: bool) -> None:
     installation, gcloud = _start()
     keys.add_version(gcloud, installation.hash_keys_secret, given=os.environ.get("ONESTOCK_HASH_KEYS"), finish=finish)
     _restart(installation, gcloud, "receiver")
-    click.echo(f"The keys, newest first: gcloud secrets versions access latest --secret={installation.hash_keys_secret}")
+    click.echo(
+        f"The keys, newest first: gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
+    )
     if not finish:
         click.echo("Next: python -m relay webhooks rotate-key, then python -m deploy rotate-key --finish")
 
@@ -158,8 +160,8 @@ def _start(*, is_first: bool = False) -> tuple[Installation, Gcloud]:
         installation = dataclasses.replace(installation, project_number=number)
     if not file.exists() and not (is_first and not _is_installed(installation, gcloud)):
         raise WrongUse(
-            f"{file}: missing; it keeps what was chosen for {project}. Take it from the checkout that installed the relay, "
-            "or write it (python -m deploy settings explains each; an empty file takes every default)"
+            f"{file}: missing; it keeps what was chosen for {project}. Take it from the checkout that installed the "
+            "relay, or write it (python -m deploy settings explains each; an empty file takes every default)"
         )
     return installation, gcloud
 
@@ -177,8 +179,8 @@ def _with_somebody_to_tell(installation: Installation) -> Installation:
     email = sys.stdin.readline().strip()
     if not email:
         click.secho(
-            "\nWARNING: NOBODY IS TOLD WHEN AN ALERT FIRES. OneStock disables a webhook that fails and drops its events; "
-            "set ALERT_EMAIL or ALERT_CHANNELS and run this again.",
+            "\nWARNING: NOBODY IS TOLD WHEN AN ALERT FIRES. OneStock disables a webhook that fails and drops its "
+            "events; set ALERT_EMAIL or ALERT_CHANNELS and run this again.",
             fg="red",
             bold=True,
             err=True,
@@ -187,8 +189,8 @@ def _with_somebody_to_tell(installation: Installation) -> Installation:
 
 
 def _keep(installation: Installation) -> None:
-    file = kept.keep(installation)
-    if file is not None:
+    file = kept.kept_file(installation.project)
+    if kept.keep(installation, file):
         click.echo(f"{file} keeps what was chosen; commit it")
 
 

@@ -25,8 +25,8 @@ AT_ONCE = 8  # Calls wait for Google, but each gcloud also takes half a second o
 # How long Google may need to know everywhere what was made just before: an API, an account or a grant.
 PATIENCE_SECONDS = 180
 _LONGEST_PAUSE_SECONDS = 15
-# Statuses that waiting does not change. Every other one may mean that Google does not know yet what was made: 400 for an
-# account in a policy, 403 for a grant or an API, 404 for a resource. gcloud prints no status at all when Pub/Sub refuses.
+# Statuses that waiting does not change. Every other one may mean that Google does not know yet what was made: 400 for
+# an account in a policy, 403 for a grant or an API, 404 for a resource. gcloud prints no status where Pub/Sub refuses.
 _FINAL = re.compile(r"\b(?:ALREADY_EXISTS|UNAUTHENTICATED|(?:HTTP|HTTPError|code:) (?:401|409))\b")
 _WRONG_USAGE = 2  # gcloud's exit status for words that it does not know.
 _BUILD_RUNS = re.compile(r"^(?:Created \[|Logs are available at )", re.MULTILINE)

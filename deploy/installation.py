@@ -1,8 +1,8 @@
 """The names and sizes of one installation: every setting of the deployment, with what it is for and its default.
 
 What was chosen stands in a file of each project, which is committed: it is reviewed as code is, each build gets it with
-the sources, and a setting that nobody gives in a run keeps its value. An environment variable of the same name, in Cloud
-Build a substitution with a leading underscore, goes before the file.
+the sources, and a setting that nobody gives in a run keeps its value. An environment variable of the same name, in
+Cloud Build a substitution with a leading underscore, goes before the file.
 """
 
 import dataclasses
@@ -83,9 +83,13 @@ class Installation:
     onestock_user_id: str = _setting("", "the API user; its password is in the secret")
     destinations_secret: str = _setting("", "the secret that holds DESTINATION_SECRETS; empty: none")
     receiver_settings: str = _setting("", "further settings of the receiver, as in .env.example: NAME=VALUE NAME=VALUE")
-    worker_settings: str = _setting("", "further settings of the worker, alike: FORWARD_URLS=a=https://... b=https://...")
+    worker_settings: str = _setting(
+        "", "further settings of the worker, alike: FORWARD_URLS=a=https://... b=https://..."
+    )
     alert_email: str = _setting("", "who is told when an alert fires; empty: the channels stay as they are")
-    alert_channels: str = _setting("", "further channels, space separated: projects/PROJECT/notificationChannels/NUMBER")
+    alert_channels: str = _setting(
+        "", "further channels, space separated: projects/PROJECT/notificationChannels/NUMBER"
+    )
     watchdog_schedule: str = _setting("", "when the worker looks at OneStock's webhooks, as in cron; empty: never")
     bigquery_dataset: str = _setting("", "archive every event into this BigQuery dataset; empty: no archive")
     armor_policy: str = _setting("", "make a Cloud Armor policy of this name; empty: none")
@@ -240,18 +244,17 @@ def read_kept(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def keep(installation: Installation) -> Path | None:
-    """Write down what is chosen, and return the file if that changed it; a person's comments stay."""
-    file = kept_file(installation.project)
+def keep(installation: Installation, file: Path) -> bool:
+    """Write down what is chosen, and return whether that changed the file; a person's comments stay."""
     before = file.read_text() if file.exists() else ""
     kept = read_kept(file) if before else {}
     chosen = {name: getattr(installation, name.lower()) for name in kept} | installation.chosen()
     if before and kept == chosen:
-        return None
+        return False
     others = [line for line in (before or _HEADER).splitlines() if line.partition("=")[0] not in chosen]
     file.parent.mkdir(exist_ok=True)
     file.write_text("\n".join([*others, *(f"{name}={value}" for name, value in chosen.items())]) + "\n")
-    return file
+    return True
 
 
 def _split(settings: str) -> list[str]:

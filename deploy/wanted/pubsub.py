@@ -49,7 +49,7 @@ def items(installation: Installation) -> list[Item]:
 
 def topic(name: str, *, retention: str, regions: str = "") -> Resource:
     """Return a topic that keeps what was published for `retention`, for a seek back; in `regions` only, if any."""
-    flags = (f"--message-retention-duration={retention}",)
+    flags: Command = (f"--message-retention-duration={retention}",)
     settings: dict[str, Any] = {"messageRetentionDuration": seconds(retention)}
     if regions:
         flags += (f"--message-storage-policy-allowed-regions={regions}",)

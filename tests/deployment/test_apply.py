@@ -16,7 +16,7 @@ from relay.local.services import ROOT
 from relay.pubsub import provisioning
 from relay.stores.firestore import COLLECTION
 from relay.topology import Topology
-from tests.deployment.conftest import Deployer
+from tests.deployment.conftest import Deployer, somebody
 from tests.support.google_cloud import NUMBER, Call, GoogleCloud
 
 pytestmark = pytest.mark.timeout(400)  # A hundred runs of gcloud, most of them in the first fixture.
@@ -30,6 +30,7 @@ SETTINGS = {
     "ONESTOCK_HASH_KEYS": "a-test-hash-key",
     "ONESTOCK_PASSWORD": "a-test-password",
     "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum; Pub/Sub's is 31d.
+    "PUBSUB_REGIONS": "europe-west1",
 }
 OTHER = {"WORKER_SERVICE": "other-worker", "ALERT_EMAIL": "other@example.com", "DEAD_LETTER_RETENTION": "6d"}
 AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -46,6 +47,14 @@ class Applied:
 
     runs: dict[str, list[Call]]
     pubsub: dict[str, Described]
+
+
+@pytest.fixture(scope="module")
+def deployer(cloud: GoogleCloud, tmp_path_factory: pytest.TempPathFactory) -> Deployer:
+    """Somebody in an empty project who has not chosen anything yet."""
+    deployer = somebody(cloud, tmp_path_factory)
+    deployer.keep()
+    return deployer
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +202,7 @@ def test_a_changed_value_updates_what_exists(applied: Applied, cloud: GoogleClou
                 (ACCOUNTS["build"], "roles/secretmanager.viewer", ""),
             },
         ),
+        ("-onestock-build", {(ACCOUNTS["build"], "roles/storage.objectViewer", "")}),
         ("repositories/onestock", {(ACCOUNTS["build"], "roles/artifactregistry.writer", "")}),
         ("serviceAccounts/onestock-worker@PROJECT", {(ACCOUNTS["build"], "roles/iam.serviceAccountUser", "")}),
         (
@@ -249,6 +259,27 @@ def test_the_store_forgets_what_has_expired(cloud: GoogleCloud) -> None:
     assert field["ttlConfig"] == {}
 
 
+def test_secrets_sources_and_events_stay_in_the_region(applied: Applied, cloud: GoogleCloud) -> None:
+    made = [call.body for call in applied.runs["first"] if call.path.endswith("/secrets")]
+    [bucket] = held(cloud, "storage", "b")
+
+    replicas = [secret["replication"]["userManaged"]["replicas"] for secret in made]
+    assert replicas == [[{"location": "europe-west1"}]] * 2
+    assert bucket["location"] == "europe-west1"
+    for topic in ("onestock-events", "onestock-dead-letters"):
+        policy = applied.pubsub["first"][topic]["message_storage_policy"]
+        assert policy["allowed_persistence_regions"] == ["europe-west1"]
+
+
+def test_pubsubs_own_account_is_made_to_exist_before_it_is_granted_anything(applied: Applied) -> None:
+    calls = [str(call) for call in applied.runs["first"]]
+
+    made = next(number for number, call in enumerate(calls) if "generateServiceIdentity" in call)
+    granted = next(number for number, call in enumerate(calls) if AGENT in call)
+    assert made < granted
+    assert not [call for call in applied.runs["second"] if "generateServiceIdentity" in str(call)]
+
+
 @pytest.mark.usefixtures("applied")
 def test_a_tag_of_an_image_never_moves(cloud: GoogleCloud) -> None:
     [repository] = held(cloud, "artifactregistry", "repositories")
@@ -273,6 +304,37 @@ def test_every_policy_tells_the_channel(cloud: GoogleCloud) -> None:
     policies = held(cloud, "monitoring", "alertPolicies")
 
     assert {tuple(policy["notificationChannels"]) for policy in policies} == {(channel["name"],)}
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_setting_that_is_not_given_stays_as_it_is(deployer: Deployer, cloud: GoogleCloud) -> None:
+    channel_by_hand = f"projects/{cloud.project}/notificationChannels/by-hand"
+    cloud.held["monitoring", channel_by_hand] = {"name": channel_by_hand, "displayName": "somebody's pager"}
+    policies = held(cloud, "monitoring", "alertPolicies")
+    policies[0]["notificationChannels"].append(channel_by_hand)
+    policies[1]["documentation"] = {"content": "spoiled"}
+    before = [list(policy["notificationChannels"]) for policy in policies]
+
+    [call] = deployer.did("apply", "watch", **dict.fromkeys(SETTINGS, ""))
+
+    assert (call.method, call.query["updateMask"]) == ("PATCH", "documentation")
+    assert [policy["notificationChannels"] for policy in held(cloud, "monitoring", "alertPolicies")] == before
+    del cloud.held["monitoring", channel_by_hand]
+    policies[0]["notificationChannels"].remove(channel_by_hand)
+
+
+def test_without_the_file_of_what_was_chosen_nothing_is_done(deployer: Deployer, applied: Applied) -> None:
+    assert applied.runs["first"]
+    kept = deployer.kept.read_text()
+    deployer.kept.unlink()
+    before = len(deployer.cloud.calls)
+
+    ended = deployer.run("apply", "watch")
+
+    deployer.kept.write_text(kept)
+    assert ended.returncode == 2
+    assert f"{deployer.kept}: missing; it keeps what was chosen for {deployer.cloud.project}" in ended.stderr
+    assert len(deployer.cloud.calls) == before
 
 
 @pytest.mark.usefixtures("applied")
