@@ -50,7 +50,7 @@ def apply(groups: tuple[str, ...], *, dry_run: bool) -> None:
 def install() -> None:
     """Apply everything, then build and deploy both services in Cloud Build: the whole way, in one command."""
     installation, gcloud = _start(is_first=True)
-    installation = _with_somebody_to_tell(installation)
+    installation = with_somebody_to_tell(installation)
     _keep(installation)
     _apply(installation, gcloud, tuple(GROUPS), dry_run=False)
     gcloud.submit(_build(installation))
@@ -172,7 +172,8 @@ def _is_installed(installation: Installation, gcloud: Gcloud) -> bool:
     return has_services and Services(installation, gcloud).exists("receiver")
 
 
-def _with_somebody_to_tell(installation: Installation) -> Installation:
+def with_somebody_to_tell(installation: Installation) -> Installation:
+    """Ask for an e-mail address where nobody is told when an alert fires, and return the installation with it."""
     if installation.alert_email or installation.alert_channels:
         return installation
     click.echo("Who is told when an alert fires? An e-mail address, or nothing: ", nl=False)

@@ -54,11 +54,6 @@ class Gcloud:
         printed = self._patiently(lambda: self._run(command, stdin=""), PATIENCE_SECONDS).strip()
         return json.loads(printed) if printed else None
 
-    def secret(self, command: Command) -> str:
-        """Run a command that prints a secret and return it. Raises DeployError."""
-        printed: str = json.loads(self._run(command, stdin=""))
-        return printed
-
     def change(self, command: Command, *, stdin: str = "", patience_seconds: float = PATIENCE_SECONDS) -> Any:
         """Run a command that changes something and return the JSON that it printed. Raises DeployError.
 
@@ -98,7 +93,7 @@ class Gcloud:
         except FileNotFoundError:
             raise DeployError("gcloud is not installed: https://cloud.google.com/sdk/docs/install") from None
         if ended.returncode:
-            raise _failure(command, ended.stderr, ended.returncode)
+            raise failure(command, ended.stderr, ended.returncode)
         return ended.stdout
 
     def _show(self, command: Command) -> str:
@@ -111,7 +106,7 @@ class Gcloud:
         if running.returncode and _BUILD_RUNS.search(said):
             raise DeployError(f"gcloud {' '.join(command[:3])}: the build failed; its log stands above")
         if running.returncode:
-            raise _failure(command[:3], said, running.returncode)
+            raise failure(command[:3], said, running.returncode)
         return ""
 
     def _call(self, method: str, name: str, path: str, *, body: str) -> str:
@@ -127,7 +122,7 @@ class Gcloud:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - Google's
                 return str(response.read().decode())
         except urllib.error.HTTPError as error:
-            raise _failure((method, path), f"HTTP {error.code}: {_message_of(error)}", 1) from error
+            raise failure((method, path), f"HTTP {error.code}: {_message_of(error)}", 1) from error
         except OSError as error:
             raise DeployError(f"{method} {root}{path}: {error}") from error
 
@@ -136,7 +131,8 @@ class Gcloud:
         return str(json.loads(self._run(("auth", "print-access-token"), stdin=""))["token"])
 
 
-def _failure(command: Command, said: str, status: int) -> DeployError:
+def failure(command: Command, said: str, status: int) -> DeployError:
+    """Return the error for a command that ended with `status` (gcloud's exit status) and these words on stderr."""
     lines = [line for line in said.splitlines() if line.strip()]
     text = f"gcloud {' '.join(command)}: {' '.join(lines[:6]) or f'exit status {status}'}"
     is_final = status == _WRONG_USAGE or _FINAL.search(said)

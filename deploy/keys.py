@@ -1,5 +1,6 @@
 """The hash keys: a new version of the secret that holds them. No key is printed or becomes a word of a command."""
 
+import base64
 import secrets
 
 from deploy.errors import DeployError
@@ -18,7 +19,8 @@ def add_version(gcloud: Gcloud, secret: str, *, given: str | None, finish: bool)
 
 
 def _newest(gcloud: Gcloud, secret: str) -> str:
-    held = gcloud.secret(("secrets", "versions", "access", "latest", f"--secret={secret}"))
+    version = gcloud.read(("secrets", "versions", "access", "latest", f"--secret={secret}"))
+    held = base64.b64decode(version["payload"]["data"], altchars=b"-_").decode()
     newest = held.partition(",")[0].strip()
     if not newest:
         raise DeployError(f"{secret}: its newest version holds no key; set ONESTOCK_HASH_KEYS=NEW,OLD")

@@ -13,7 +13,8 @@ import pytest
 from relay.local.emulator import Emulator
 from relay.local.services import ROOT
 from tests.support.gcloud import environ_at
-from tests.support.google_cloud import Call, GoogleCloud
+from tests.support.google_cloud import GoogleCloud
+from tests.support.google_refusals import Call
 
 
 @dataclass
@@ -54,7 +55,6 @@ class Deployer:
             check=False,
         )
 
-
     @property
     def kept(self) -> Path:
         """The file that keeps what was chosen for the project."""
@@ -69,7 +69,9 @@ class Deployer:
 def copy_of_the_upload(folder: Path) -> Path:
     """Copy exactly what `gcloud builds submit` would upload into `folder`."""
     list_files = ["gcloud", "meta", "list-files-for-upload", str(ROOT)]
-    names = subprocess.run(list_files, env=environ_at(folder), capture_output=True, text=True, check=True).stdout.split()
+    names = subprocess.run(
+        list_files, env=environ_at(folder), capture_output=True, text=True, check=True
+    ).stdout.split()
     for name in names:
         target = folder / "sources" / name
         target.parent.mkdir(parents=True, exist_ok=True)

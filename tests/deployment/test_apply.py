@@ -9,15 +9,15 @@ from google.cloud.logging_v2.types import LogMetric
 from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.cloud.monitoring_v3.types import AlertPolicy
 from google.protobuf.json_format import ParseDict
-from google.pubsub_v1 import PublisherClient, SubscriberClient
 
-from deploy.installation import Installation
 from relay.local.services import ROOT
 from relay.pubsub import provisioning
 from relay.stores.firestore import COLLECTION
 from relay.topology import Topology
 from tests.deployment.conftest import Deployer, somebody
-from tests.support.google_cloud import NUMBER, Call, GoogleCloud
+from tests.support.google_cloud import NUMBER, GoogleCloud
+from tests.support.google_refusals import Call
+from tests.support.in_the_cloud import Described, described, grants, held, without_names
 
 pytestmark = pytest.mark.timeout(400)  # A hundred runs of gcloud, most of them in the first fixture.
 WORKER = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
@@ -38,7 +38,6 @@ ACCOUNTS = {
     name: f"serviceAccount:onestock-{name}@PROJECT.iam.gserviceaccount.com"
     for name in ("build", "receiver", "worker", "push")
 }
-Described = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,38 +68,6 @@ def applied(deployer: Deployer, cloud: GoogleCloud) -> Applied:
         runs[name] = deployer.did("apply", *groups, **settings)
         pubsub[name] = described(cloud)
     return Applied(runs, pubsub)
-
-
-def described(cloud: GoogleCloud) -> Described:
-    """Return what the emulator has in the project: topics and subscriptions by their short names."""
-    project = f"projects/{cloud.project}"
-    topics = PublisherClient().list_topics(project=project, timeout=10)
-    subscriptions = SubscriberClient().list_subscriptions(project=project, timeout=10)
-    return {each.name.rpartition("/")[2]: type(each).to_dict(each) for each in (*topics, *subscriptions)}
-
-
-def grants(cloud: GoogleCloud, where: str) -> set[tuple[str, str, str]]:
-    """Return a policy's grants as (member, role, condition); `where` is the end of the path of what it is on."""
-    policy = next(policy for (_, path), policy in cloud.policies.items() if path.endswith(where))
-    given = {
-        (member, binding["role"], binding.get("condition", {}).get("expression", ""))
-        for binding in policy.get("bindings", [])
-        for member in binding["members"]
-    }
-    return {(m.replace(cloud.project, "PROJECT"), role, c.replace(cloud.project, "PROJECT")) for m, role, c in given}
-
-
-def held(cloud: GoogleCloud, api: str, kind: str) -> list[dict[str, Any]]:
-    """Return what an API holds of one kind."""
-    return [value for (of, path), value in cloud.held.items() if of == api and path.split("/")[-2] == kind]
-
-
-def without_names(described_resource: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is named differently: the resource, its topics, and the push endpoint's identity."""
-    kept = {key: value for key, value in described_resource.items() if key not in {"name", "topic", "push_config"}}
-    if kept.get("dead_letter_policy"):
-        kept["dead_letter_policy"] = {"attempts": kept["dead_letter_policy"]["max_delivery_attempts"]}
-    return kept
 
 
 def test_pubsub_is_as_in_the_local_run(applied: Applied, cloud: GoogleCloud) -> None:
@@ -382,11 +349,3 @@ def test_a_teardown_asks_and_then_leaves_only_the_apis(deployer: Deployer, appli
     left = {api for (api, path) in deployer.cloud.held if "/versions/" not in path}
     assert left <= {"serviceusage", "bigquery", "firestore"}
     assert not grants(deployer.cloud, f"projects/{deployer.cloud.project}")
-
-
-def test_the_alert_files_name_what_the_installation_names_by_default() -> None:
-    names = {"onestock-receiver", "onestock-worker", "onestock-events-push", "onestock-dead-letters-pull"}
-    text = "".join(path.read_text() for path in (ROOT / "deploy" / "monitoring").rglob("*.*") if path.suffix != ".md")
-
-    assert all(f'"{name}"' in text.replace('\\"', '"') for name in names)
-    assert {each.default for each in Installation.variables().values()} >= names

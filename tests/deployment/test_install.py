@@ -12,7 +12,8 @@ import pytest
 
 from tests.deployment.conftest import Deployer, somebody
 from tests.deployment.test_services import Candidate, traffic_of
-from tests.support.google_cloud import Call, GoogleCloud
+from tests.support.google_cloud import GoogleCloud
+from tests.support.google_refusals import Call
 from tests.support.serving import serving_requests
 
 pytestmark = pytest.mark.timeout(900)  # Two hundred runs of gcloud, most of them in the first fixture.

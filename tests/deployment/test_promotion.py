@@ -1,6 +1,5 @@
 """How a revision is tried, promoted and taken back, and what is done at three in the morning, with the real gcloud."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -63,19 +62,6 @@ def test_a_revision_is_tried_then_promoted_then_taken_back(deployed: Deployer, c
     deployed.did("promote", "receiver")
 
 
-def test_a_candidate_that_is_no_longer_the_latest_is_not_promoted(deployed: Deployer) -> None:
-    deployed.did("service", "receiver", f"--image={FIRST}")
-    update = ("run", "services", "update", "onestock-receiver", "--region=europe-west1", "--concurrency=70")
-    assert deployed.gcloud(*update).returncode == 0
-
-    ended = deployed.run("promote", "receiver")
-
-    assert ended.returncode == 1
-    assert "was made after the candidate" in ended.stderr
-    deployed.did("service", "receiver", f"--image={FIRST}")
-    deployed.did("promote", "receiver")
-
-
 def test_a_receiver_that_accepts_unsigned_webhooks_is_not_promoted(deployed: Deployer, candidate: Candidate) -> None:
     candidate.unsigned = 202
 
@@ -96,20 +82,12 @@ def test_a_receiver_that_records_is_asked_nothing_that_it_would_publish(
     assert candidate.asked == ["GET /health"]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "--push-auth-token-audience=https://elsewhere.example.com",
-        "--push-endpoint=https://elsewhere.example.com/pubsub/push",
-    ],
-)
-def test_a_subscription_that_does_not_reach_the_worker_stops_the_promotion(deployed: Deployer, fault: str) -> None:
+def test_a_token_for_another_audience_stops_the_promotion(deployed: Deployer) -> None:
     email = f"onestock-push@{deployed.cloud.project}.iam.gserviceaccount.com"
-    worker = "https://onestock-worker-123456789012.europe-west1.run.app"
-    right = (f"--push-endpoint={worker}/pubsub/push", f"--push-auth-token-audience={worker}")
-    others = [flag for flag in right if flag.partition("=")[0] != fault.partition("=")[0]]
     change = ("pubsub", "subscriptions", "update", "onestock-events-push", f"--push-auth-service-account={email}")
-    deployed.gcloud(*change, fault, *others)
+    elsewhere = "--push-auth-token-audience=https://elsewhere.example.com"
+    endpoint = "--push-endpoint=https://onestock-worker-123456789012.europe-west1.run.app/pubsub/push"
+    deployed.gcloud(*change, elsewhere, endpoint)
 
     ended = deployed.run("smoke", "--within=1")
 
@@ -136,33 +114,20 @@ def test_a_pause_outlives_a_deployment(deployed: Deployer, cloud: GoogleCloud) -
     assert "pushes are paused, so no event was tried" in smoked.stdout
 
 
-def test_a_new_key_is_in_service_beside_the_old_one_in_less_than_two_minutes(deployed: Deployer) -> None:
-    started = time.monotonic()
-    calls = deployed.did("rotate-key")
-    seconds = time.monotonic() - started
+def test_a_new_key_is_in_service_beside_the_old_one_without_a_build(deployed: Deployer) -> None:
+    before = len(deployed.cloud.calls)
+    ended = deployed.run("rotate-key")
+    calls = deployed.cloud.calls[before:]
 
+    assert ended.returncode == 0, ended.stderr
     new, old = keys_of(deployed)
     assert (old, len(new) > 30) == ("key-1", True)
-    assert seconds < 120
+    assert not [key for key in (new, old) if key in ended.stdout + ended.stderr]
     assert [(call.api, call.method) for call in calls] == [("secretmanager", "POST"), *[("run", "PUT")] * 2]
     assert follows_the_latest(deployed)
-    assert not [call for call in calls if call.api == "cloudbuild"]
 
     deployed.did("rotate-key", "--finish")
     assert keys_of(deployed) == [new]
-
-
-def test_a_key_that_was_brought_is_used(deployed: Deployer) -> None:
-    deployed.did("rotate-key", ONESTOCK_HASH_KEYS="brought-new,brought-old")
-
-    assert keys_of(deployed) == ["brought-new", "brought-old"]
-
-
-def test_no_key_is_printed(deployed: Deployer) -> None:
-    ended = deployed.run("rotate-key")
-
-    assert ended.returncode == 0
-    assert not [key for key in keys_of(deployed) if key in ended.stdout + ended.stderr]
 
 
 def test_a_restart_deploys_the_image_that_serves(deployed: Deployer) -> None:
@@ -174,3 +139,14 @@ def test_a_restart_deploys_the_image_that_serves(deployed: Deployer) -> None:
     revisions = deployed.cloud.run.revisions
     assert after != before
     assert revisions[after]["spec"]["containers"][0]["image"] == revisions[before]["spec"]["containers"][0]["image"]
+
+
+def test_a_candidate_that_is_no_longer_the_latest_is_not_promoted(deployed: Deployer) -> None:
+    deployed.did("service", "receiver", f"--image={FIRST}")
+    update = ("run", "services", "update", "onestock-receiver", "--region=europe-west1", "--concurrency=70")
+    assert deployed.gcloud(*update).returncode == 0
+
+    ended = deployed.run("promote", "receiver")
+
+    assert ended.returncode == 1
+    assert "was made after the candidate" in ended.stderr

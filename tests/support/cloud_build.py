@@ -75,5 +75,3 @@ class CloudBuild:
         ended = subprocess.run(script, cwd=sources, env=environ, capture_output=True, text=True, check=False)
         self.said.append(f"{step['id']}: {ended.stdout}{ended.stderr}")
         return ended.returncode == 0
-
-

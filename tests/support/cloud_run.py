@@ -87,7 +87,6 @@ class CloudRun:
 
 def _template(service: dict[str, Any]) -> Any:
     template = copy.deepcopy(service["spec"]["template"])
-    template["metadata"].pop("name", None)
     annotations = template["metadata"].get("annotations", {})
     for noise in ("run.googleapis.com/client-name", "run.googleapis.com/client-version"):
         annotations.pop(noise, None)

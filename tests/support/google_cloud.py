@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import requests
 
 from tests.support.cloud_build import CloudBuild
 from tests.support.cloud_run import PREFIX, CloudRun
-from tests.support.google_refusals import Refusals, refused
+from tests.support.google_refusals import Call, Refusals, refused
 from tests.support.serving import Reply, Request, serving_requests
 
 NUMBER = "123456789012"
@@ -30,21 +30,6 @@ APIS = (
 )
 _NOT_FOUND = Reply({"error": {"code": 404, "status": "NOT_FOUND", "message": "not found"}}, 404)
 _IN_QUERY = {"secrets": "secretId", "repositories": "repositoryId", "databases": "databaseId"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that changes something."""
-
-    api: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-
-    def __str__(self) -> str:
-        """Return what pytest shows."""
-        return f"{self.api} {self.method} {self.path} {self.body}"
 
 
 @dataclass
@@ -168,36 +153,48 @@ class GoogleCloud:
 
     def _verb(self, call: Call) -> Reply:
         path, _, verb = call.path.rpartition(":")
-        key = (call.api, path)
-        if verb == "getIamPolicy":
-            return Reply(self.policies.get(key, {"etag": "BwE="}))
-        if verb == "setIamPolicy":
-            self.policies[key] = call.body["policy"]
-            return Reply(call.body["policy"])
-        if verb == "list" and path == "entries":
-            return Reply({"entries": [line for line in self.log if line["jsonPayload"]["event_id"] in call.body["filter"]]})
-        if verb == "generateServiceIdentity":
-            self.agents.add(f"service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com")
-            return Reply({"name": "operations/done", "done": True, "response": {}})
-        if verb == "batchEnable":
-            for name in call.body["serviceIds"]:
-                self._enable(f"{path}/{name}")
-            return Reply({"name": "operations/done", "done": True, "response": {}})
-        if verb == "addVersion":
-            number = len(self._under(call.api, f"{path}/versions")) + 1
-            self.held[call.api, f"{path}/versions/{number}"] = version = {
-                "name": f"{path}/versions/{number}",
-                "state": "ENABLED",
-                "clientSpecifiedPayloadChecksum": True,
-                "payload": call.body["payload"],
-            }
-            return Reply({key: value for key, value in version.items() if key != "payload"})
-        if verb == "access":
-            version = self._read(replace(call, path=path, method="GET")).body
-            return Reply({"name": version["name"], "payload": version["payload"]})
-        if verb == "testIamPermissions":
-            return Reply({"permissions": call.body["permissions"]})
-        return _NOT_FOUND
+        answers: dict[str, Callable[[Call, str], Reply]] = {
+            "getIamPolicy": lambda call, path: Reply(self.policies.get((call.api, path), {"etag": "BwE="})),
+            "setIamPolicy": self._set_policy,
+            "list": self._logged,
+            "generateServiceIdentity": self._agent_made,
+            "batchEnable": self._enabled,
+            "access": self._secret_read,
+            "addVersion": self._secret_added,
+            "testIamPermissions": lambda call, _: Reply({"permissions": call.body["permissions"]}),
+        }
+        return answers[verb](call, path) if verb in answers else _NOT_FOUND
+
+    def _set_policy(self, call: Call, path: str) -> Reply:
+        self.policies[call.api, path] = call.body["policy"]
+        return Reply(call.body["policy"])
+
+    def _logged(self, call: Call, _: str) -> Reply:
+        asked = call.body["filter"]
+        return Reply({"entries": [line for line in self.log if line["jsonPayload"]["event_id"] in asked]})
+
+    def _agent_made(self, _: Call, __: str) -> Reply:
+        self.agents.add(f"service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com")
+        return Reply({"name": "operations/done", "done": True, "response": {}})
+
+    def _enabled(self, call: Call, path: str) -> Reply:
+        for name in call.body["serviceIds"]:
+            self._enable(f"{path}/{name}")
+        return Reply({"name": "operations/done", "done": True, "response": {}})
+
+    def _secret_read(self, call: Call, path: str) -> Reply:
+        version = self._read(replace(call, path=path, method="GET")).body
+        return Reply({"name": version["name"], "payload": version["payload"]})
+
+    def _secret_added(self, call: Call, path: str) -> Reply:
+        number = len(self._under(call.api, f"{path}/versions")) + 1
+        version = {
+            "name": f"{path}/versions/{number}",
+            "state": "ENABLED",
+            "clientSpecifiedPayloadChecksum": True,
+        }
+        self.held[call.api, f"{path}/versions/{number}"] = {**version, "payload": call.body["payload"]}
+        return Reply(version)
 
     def _enable(self, whole: str) -> None:
         name = whole.rpartition("/")[2]

@@ -16,22 +16,26 @@ _STATUSES = {
 }
 # Texts for a log-based metric that Cloud Monitoring does not know yet (terraform-provider-google #11102, #10325).
 _UNKNOWN_METRIC = (
-    (404, "Cannot find metric(s) that match type = \"logging.googleapis.com/user/onestock_webhooks\"."),
+    (404, 'Cannot find metric(s) that match type = "logging.googleapis.com/user/onestock_webhooks".'),
     (404, "Cannot find metric that matches type. If a metric was created recently, it could take up to 10 minutes."),
     (400, "The metric referenced by the provided filter is unknown. Check the metric name and labels."),
 )
 _USER_METRIC = "logging.googleapis.com/user/"
-_POLICIES = {"setIamPolicy"}
 
 
-class Asked(Protocol):
-    """A request that changes something, as `GoogleCloud` keeps it."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that changes something."""
 
     api: str
     method: str
     path: str
     query: Mapping[str, str]
     body: Any
+
+    def __str__(self) -> str:
+        """Return what pytest shows."""
+        return f"{self.api} {self.method} {self.path} {self.body}"
 
 
 class Known(Protocol):
@@ -59,13 +63,15 @@ class Refusals:
     _unknown_metric: Iterator[tuple[int, str]] = field(default_factory=lambda: itertools.cycle(_UNKNOWN_METRIC))
     _propagating: Iterator[int] = field(default_factory=lambda: itertools.cycle((403, 404)))
 
-    def of(self, asked: Asked) -> Reply | None:
+    def of(self, asked: Call) -> Reply | None:
         """Return the refusal of a request, None if it is done."""
-        rules = (self._of_an_api_that_is_off, self._of_what_is_not_known_yet, self._of_members, self._of_places)
-        rules += (self._of_metrics, self._of_builders)
+        rules = (
+            *(self._of_an_api_that_is_off, self._of_what_is_not_known_yet, self._of_members),
+            *(self._of_places, self._of_metrics, self._of_builders),
+        )
         return next((reply for rule in rules if (reply := rule(asked)) is not None), None)
 
-    def _of_an_api_that_is_off(self, asked: Asked) -> Reply | None:
+    def _of_an_api_that_is_off(self, asked: Call) -> Reply | None:
         # Everybody's gcloud may always look at projects and enable APIs.
         service = {"upload": "storage"}.get(asked.api, asked.api) + ".googleapis.com"
         if asked.api in {"serviceusage", "cloudresourcemanager"} or self._is_enabled(service):
@@ -75,7 +81,7 @@ class Refusals:
     def _is_enabled(self, service: str) -> bool:
         return ("serviceusage", f"projects/{self.cloud.project}/services/{service}") in self.cloud.held
 
-    def _of_what_is_not_known_yet(self, asked: Asked) -> Reply | None:
+    def _of_what_is_not_known_yet(self, asked: Call) -> Reply | None:
         key = (asked.api, asked.method, asked.path)
         needs_nothing = asked.path.endswith(":batchEnable") or asked.path.endswith("entries:list")
         reads = asked.method == "GET" and asked.api not in {"monitoring", "run"}
@@ -88,7 +94,7 @@ class Refusals:
             return refused(400, "Service account onestock-build does not exist.")
         return refused(next(self._propagating), "Permission denied on resource, or it may not exist.")
 
-    def _of_members(self, asked: Asked) -> Reply | None:
+    def _of_members(self, asked: Call) -> Reply | None:
         if not asked.path.endswith((":setIamPolicy", "/iam")):
             return None
         policy = asked.body.get("policy", asked.body)
@@ -105,7 +111,7 @@ class Refusals:
         account = f"projects/{self.cloud.project}/serviceAccounts/{email}"
         return email in self.cloud.agents or ("iam", account) in self.cloud.held
 
-    def _of_places(self, asked: Asked) -> Reply | None:
+    def _of_places(self, asked: Call) -> Reply | None:
         if not self.refuses_public or asked.method != "POST":
             return None
         is_anywhere = asked.path.endswith("/secrets") and "automatic" in asked.body.get("replication", {})
@@ -114,7 +120,7 @@ class Refusals:
             return refused(400, "Constraint constraints/gcp.resourceLocations violated.")
         return None
 
-    def _of_metrics(self, asked: Asked) -> Reply | None:
+    def _of_metrics(self, asked: Call) -> Reply | None:
         if "/alertPolicies" not in asked.path or asked.method not in {"POST", "PATCH"}:
             return None
         metrics = {path.rpartition("/")[2] for api, path in self.cloud.held if api == "logging"}
@@ -126,7 +132,7 @@ class Refusals:
             return refused(404, "Channel not found.")
         return None
 
-    def _of_builders(self, asked: Asked) -> Reply | None:
+    def _of_builders(self, asked: Call) -> Reply | None:
         if not asked.path.endswith("/builds"):
             return None
         account = asked.body["serviceAccount"].replace("${PROJECT_ID}", self.cloud.project)
