@@ -3,10 +3,11 @@
 No I/O: `plan.py` reads and changes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from deploy.errors import DeployError
 from deploy.gcloud import PATIENCE_SECONDS, Command
@@ -52,28 +53,29 @@ class Found:
         return any(row["config"]["name"] == api for row in self.rows(ENABLED_APIS))
 
 
-class Item(Protocol):
+class Item(ABC):
     """Something that is declared."""
 
-    def lookups(self, found: Found) -> Iterator[Command]:
-        """Yield the commands that tell how it is, as far as they make sense after what was found so far."""
+    __slots__ = ()
 
+    def lookups(self, found: Found) -> Iterator[Command]:  # noqa: ARG002 - some items need none
+        """Yield the commands that tell how it is, as far as they make sense after what was found so far."""
+        yield from ()
+
+    @abstractmethod
     def changes(self, found: Found) -> Iterator[Change]:
         """Yield what brings it to what is declared. Raises DeployError if nothing can."""
 
-    def removals(self, found: Found) -> Iterator[Change]:
+    def removals(self, found: Found) -> Iterator[Change]:  # noqa: ARG002 - some items go with another one, or stay
         """Yield what removes it."""
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
-class Apis:
-    """Google's APIs, which must be on before anything of theirs can be made."""
+class Apis(Item):
+    """Google's APIs, which must be on before anything of theirs can be made. A teardown leaves them on."""
 
     names: tuple[str, ...]
-
-    def lookups(self, _: Found) -> Iterator[Command]:
-        """Yield nothing: which APIs are on is always found."""
-        yield from ()
 
     def changes(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
@@ -81,13 +83,9 @@ class Apis:
         if missing:
             yield Change(what=f"enable {len(missing)} APIs", command=("services", "enable", *missing))
 
-    def removals(self, _: Found) -> Iterator[Change]:
-        """Yield nothing: somebody else in the project may use them."""
-        yield from ()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(Item):
     """Something that exists once, is found in a list, and has settings."""
 
     what: str
@@ -163,7 +161,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Item):
     """A role of a member on something that has an IAM policy."""
 
     group: Command
@@ -225,7 +223,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentGrants:
+class AgentGrants(Item):
     """The roles of a Google service's own account, which exists only after the service's first use."""
 
     service: str
@@ -249,7 +247,7 @@ class AgentGrants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstValue:
+class FirstValue(Item):
     """The first version of a secret; later ones are added by a person."""
 
     secret: Resource
@@ -270,10 +268,6 @@ class FirstValue:
         if not found.rows(self._versions):
             command = ("secrets", "versions", "add", self.name, "--data-file=-")
             yield Change(what=f"give secret {self.name} its first value", command=command, stdin=self.value())
-
-    def removals(self, _: Found) -> Iterator[Change]:
-        """Yield nothing: the values go with the secret."""
-        yield from ()
 
 
 def agrees(wanted: Any, found: Any) -> bool:

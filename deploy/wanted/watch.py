@@ -101,7 +101,7 @@ def _channel(installation: Installation) -> Resource | None:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertPolicy:
+class AlertPolicy(Item):
     """A policy, and the channels that it tells beside those that somebody has given it.
 
     Policies are changed one after another, as Cloud Monitoring demands. Only fields that are wrong are sent: a PATCH
