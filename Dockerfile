@@ -1,6 +1,6 @@
 # One image for both services. The receiver is the default command; the worker is started with
 #   gunicorn "main:worker()"
-# Pin the base by digest where you build: --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
+# Pin the base by digest here: python:3.13-slim-bookworm@sha256:... (docs/security-review.md).
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from deploy import plan
+from deploy import installation as kept
+from deploy import keys, plan, smoke
 from deploy.errors import DeployError, WrongUse
-from deploy.gcloud import Gcloud
+from deploy.gcloud import API, Command, Gcloud
 from deploy.installation import Installation
-from deploy.resources import Change, Item
+from deploy.resources import ENABLED_APIS, Change, Item
 from deploy.services import Services
-from deploy.smoke import smoke
 from deploy.wanted import AFTERWARDS, GROUPS
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +40,8 @@ def settings() -> None:
 def apply(groups: tuple[str, ...], *, dry_run: bool) -> None:
     """Make everything beside the two services as declared, or only GROUPS. Twice changes nothing."""
     installation, gcloud = _start()
+    if not dry_run:
+        _keep(installation)
     applied = _apply(installation, gcloud, groups or tuple(GROUPS), dry_run=dry_run)
     click.echo(f"{applied} changes" + (" to make" if dry_run else ""))
 
@@ -47,12 +49,11 @@ def apply(groups: tuple[str, ...], *, dry_run: bool) -> None:
 @deploy.command()
 def install() -> None:
     """Apply everything, then build and deploy both services in Cloud Build: the whole way, in one command."""
-    installation, gcloud = _start()
+    installation, gcloud = _start(is_first=True)
+    installation = with_somebody_to_tell(installation)
+    _keep(installation)
     _apply(installation, gcloud, tuple(GROUPS), dry_run=False)
-    chosen = "|".join(f"_{name}={value}" for name, value in installation.chosen().items())
-    substitutions = (f"--substitutions=^|^{chosen}",) if chosen else ()
-    where = f"--region={installation.region}"
-    gcloud.show(("builds", "submit", str(ROOT), f"--config={ROOT / 'cloudbuild.yaml'}", where, *substitutions))
+    gcloud.submit(_build(installation))
     url = Services(installation, gcloud).url("receiver")
     key = f"gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
     click.echo(f"OneStock's webhooks go to {url}/webhooks/onestock/EVENT_TYPE, with the hash key of: {key}")
@@ -69,12 +70,13 @@ def service(role: str, image: str) -> None:
 
 
 @deploy.command("smoke")
-def smoke_test() -> None:
-    """Call the receiver that was deployed and not promoted yet."""
+@click.option("--within", default=smoke.EVENT_WAIT_SECONDS, show_default=True, help="Seconds to wait for the worker.")
+def smoke_test(*, within: int) -> None:
+    """Call the receiver that was deployed and not promoted yet, and send one event the whole way to the worker."""
     installation, gcloud = _start()
-    refuses_unsigned = installation.onestock_signature == "required"
-    smoke(Services(installation, gcloud).candidate_url("receiver"), refuses_unsigned=refuses_unsigned)
-    click.echo("receiver: healthy" + (", and refuses an unsigned webhook" if refuses_unsigned else ""))
+    _try_receiver(installation, gcloud)
+    click.echo("receiver: answers as it must")
+    click.echo(f"worker: {smoke.try_event(gcloud, installation, within_seconds=within)}")
 
 
 @deploy.command()
@@ -91,6 +93,31 @@ def rollback(role: str) -> None:
     """Give all traffic back to the revision that served before."""
     installation, gcloud = _start()
     click.echo(f"{role}: {Services(installation, gcloud).rollback(role)} serves again")
+
+
+@deploy.command()
+@click.argument("role", type=click.Choice(ROLES))
+def restart(role: str) -> None:
+    """Replace every instance: the image that serves is deployed anew, with the settings and secrets of today."""
+    installation, gcloud = _start()
+    _restart(installation, gcloud, role)
+
+
+@deploy.command()
+@click.option("--finish", is_flag=True, help="Leave only the newest key, after the webhooks sign with it.")
+def rotate_key(*, finish: bool) -> None:
+    """Put a new hash key in service beside the one of today, without a build.
+
+    ONESTOCK_HASH_KEYS=NEW,OLD sets the keys; otherwise this command makes the new one.
+    """
+    installation, gcloud = _start()
+    keys.add_version(gcloud, installation.hash_keys_secret, given=os.environ.get("ONESTOCK_HASH_KEYS"), finish=finish)
+    _restart(installation, gcloud, "receiver")
+    click.echo(
+        f"The keys, newest first: gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
+    )
+    if not finish:
+        click.echo("Next: python -m relay webhooks rotate-key, then python -m deploy rotate-key --finish")
 
 
 @deploy.command()
@@ -121,13 +148,77 @@ def main() -> None:
         sys.exit(2 if isinstance(error, WrongUse) else 1)
 
 
-def _start() -> tuple[Installation, Gcloud]:
-    installation = Installation.from_environ(os.environ)
-    gcloud = Gcloud(installation.project)
+def _start(*, is_first: bool = False) -> tuple[Installation, Gcloud]:
+    """Return what was chosen for the project; at the first installation nothing is kept yet."""
+    project = kept.project_of(os.environ)
+    file = kept.kept_file(project)
+    # A grant that `install` made may be younger than the build that it has submitted.
+    gcloud = Gcloud(project, is_fresh="BUILD_ID" in os.environ)
+    installation = Installation.from_environ(os.environ, kept.read_kept(file) if file.exists() else {})
     if not installation.project_number:
-        number = str(gcloud.read(("projects", "describe", installation.project))["projectNumber"])
+        number = str(gcloud.read(("projects", "describe", project))["projectNumber"])
         installation = dataclasses.replace(installation, project_number=number)
+    if not file.exists() and not (is_first and not _is_installed(installation, gcloud)):
+        raise WrongUse(
+            f"{file}: missing; it keeps what was chosen for {project}. Take it from the checkout that installed the "
+            "relay, or write it (python -m deploy settings explains each; an empty file takes every default)"
+        )
     return installation, gcloud
+
+
+def _is_installed(installation: Installation, gcloud: Gcloud) -> bool:
+    enabled = gcloud.read(ENABLED_APIS) or []
+    has_services = any(row["config"]["name"] == "run.googleapis.com" for row in enabled)
+    return has_services and Services(installation, gcloud).exists("receiver")
+
+
+def with_somebody_to_tell(installation: Installation) -> Installation:
+    """Ask for an e-mail address where nobody is told when an alert fires, and return the installation with it."""
+    if installation.alert_email or installation.alert_channels:
+        return installation
+    click.echo("Who is told when an alert fires? An e-mail address, or nothing: ", nl=False)
+    email = sys.stdin.readline().strip()
+    if not email:
+        click.secho(
+            "\nWARNING: NOBODY IS TOLD WHEN AN ALERT FIRES. OneStock disables a webhook that fails and drops its "
+            "events; set ALERT_EMAIL or ALERT_CHANNELS and run this again.",
+            fg="red",
+            bold=True,
+            err=True,
+        )
+    return dataclasses.replace(installation, alert_email=email)
+
+
+def _keep(installation: Installation) -> None:
+    file = kept.kept_file(installation.project)
+    if kept.keep(installation, file):
+        click.echo(f"{file} keeps what was chosen; commit it")
+
+
+def _build(installation: Installation) -> Command:
+    """Return the command that submits the build; it reads everything but these two from the kept file."""
+    chosen = {f"_{name}": value for name, value in installation.chosen().items() if name in {"REGION", "REPOSITORY"}}
+    substitutions = ",".join(f"{name}={value}" for name, value in chosen.items())
+    return (
+        # Only beta shows a log that Cloud Logging holds.
+        *("beta", "builds", "submit", str(ROOT), f"--config={ROOT / 'cloudbuild.yaml'}"),
+        f"--region={installation.region}",
+        f"--gcs-source-staging-dir=gs://{installation.bucket}/source",
+        *((f"--substitutions={substitutions}",) if substitutions else ()),
+    )
+
+
+def _restart(installation: Installation, gcloud: Gcloud, role: str) -> None:
+    services = Services(installation, gcloud)
+    services.deploy(role, services.serving_image(role))
+    if role == "receiver":
+        _try_receiver(installation, gcloud)
+    click.echo(f"{role}: {services.promote(role)} serves")
+
+
+def _try_receiver(installation: Installation, gcloud: Gcloud) -> None:
+    url = Services(installation, gcloud).candidate_url("receiver")
+    smoke.try_receiver(url, refuses_unsigned=installation.onestock_signature == "required")
 
 
 def _apply(installation: Installation, gcloud: Gcloud, groups: Sequence[str], *, dry_run: bool) -> int:
@@ -152,4 +243,6 @@ def _everything(installation: Installation) -> list[Item]:
 
 
 def _say(change: Change) -> None:
-    click.echo(f"{change.what}\n    gcloud {shlex.join(change.command)}")
+    command = change.command
+    words = " ".join(command[1:]) if command[0] == API else f"gcloud {shlex.join(command)}"
+    click.echo(f"{change.what}\n    {words}")

@@ -38,7 +38,7 @@ def carry_out(gcloud: Gcloud, wanted: Sequence[Change], *, say: Say) -> None:
 
     def do(change: Change) -> None:
         say(change)
-        gcloud.change(change.command, stdin=change.stdin)
+        gcloud.change(change.command, stdin=change.stdin, patience_seconds=change.patience_seconds)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for kind, alike in groupby(wanted, key=lambda change: change.kind):

@@ -3,12 +3,14 @@
 No I/O: `plan.py` reads and changes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any
 
 from deploy.errors import DeployError
-from deploy.gcloud import Command
+from deploy.gcloud import PATIENCE_SECONDS, Command
 
 NAME = "{name}"
 """Stands in a command for the name that Google gave the resource."""
@@ -24,6 +26,8 @@ class Change:
     stdin: str = field(default="", repr=False)  # May be a secret.
     kind: str = ""
     """Neighbours of one kind do not depend on each other."""
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long Google may need to know what the command speaks of, if that was made just before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,11 @@ class Found:
     printed: Mapping[Command, Any]
 
     def rows(self, command: Command) -> list[dict[str, Any]]:
-        """Return what a list command printed."""
-        return self.printed.get(command) or []
+        """Return what a list command printed; the API prints the rows under a name, and nothing where there is none."""
+        printed = self.printed.get(command) or []
+        if isinstance(printed, Mapping):
+            return next((rows for rows in printed.values() if isinstance(rows, list)), [])
+        return list(printed)
 
     def bindings(self, command: Command) -> list[dict[str, Any]]:
         """Return the bindings that a get-iam-policy command printed."""
@@ -46,28 +53,29 @@ class Found:
         return any(row["config"]["name"] == api for row in self.rows(ENABLED_APIS))
 
 
-class Item(Protocol):
+class Item(ABC):
     """Something that is declared."""
 
-    def lookups(self, found: Found) -> Iterator[Command]:
-        """Yield the commands that tell how it is, as far as they make sense after what was found so far."""
+    __slots__ = ()
 
+    def lookups(self, found: Found) -> Iterator[Command]:  # noqa: ARG002 - some items need none
+        """Yield the commands that tell how it is, as far as they make sense after what was found so far."""
+        yield from ()
+
+    @abstractmethod
     def changes(self, found: Found) -> Iterator[Change]:
         """Yield what brings it to what is declared. Raises DeployError if nothing can."""
 
-    def removals(self, found: Found) -> Iterator[Change]:
+    def removals(self, found: Found) -> Iterator[Change]:  # noqa: ARG002 - some items go with another one, or stay
         """Yield what removes it."""
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
-class Apis:
-    """Google's APIs, which must be on before anything of theirs can be made."""
+class Apis(Item):
+    """Google's APIs, which must be on before anything of theirs can be made. A teardown leaves them on."""
 
     names: tuple[str, ...]
-
-    def lookups(self, _: Found) -> Iterator[Command]:
-        """Yield nothing: which APIs are on is always found."""
-        yield from ()
 
     def changes(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
@@ -75,13 +83,9 @@ class Apis:
         if missing:
             yield Change(what=f"enable {len(missing)} APIs", command=("services", "enable", *missing))
 
-    def removals(self, _: Found) -> Iterator[Change]:
-        """Yield nothing: somebody else in the project may use them."""
-        yield from ()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(Item):
     """Something that exists once, is found in a list, and has settings."""
 
     what: str
@@ -98,6 +102,8 @@ class Resource:
     """None: nothing of it can be changed."""
     flags: Mapping[str, Command] | None = None
     """What to add to `create`, and to `update` for the settings that are wrong. None: `update` changes them all."""
+    held: Mapping[str, tuple[Command, str]] = field(default_factory=dict)
+    """Settings that stay as they are while the list that a command prints has something of that name."""
     delete: Command | None = None
     """None: it goes with something else, or a teardown leaves it."""
     stdin: str = ""
@@ -121,7 +127,11 @@ class Resource:
             command = self.create + self._flags(self.flags or ())
             yield Change(what=f"create {self.what}", command=command, stdin=self.stdin, kind=self._kind)
             return
-        wrong = [key for key, wanted in self.settings.items() if not agrees(wanted, existing.get(key))]
+        wrong = [
+            key
+            for key, wanted in self.settings.items()
+            if not agrees(wanted, existing.get(key)) and not self._is_held(key, found)
+        ]
         if not wrong:
             return
         fixed = wrong if self.update is None else [key for key in wrong if self.flags and key not in self.flags]
@@ -136,6 +146,12 @@ class Resource:
         if existing is not None and self.delete is not None:
             yield Change(what=f"delete {self.what}", command=_named(self.delete, existing), kind=self._kind)
 
+    def _is_held(self, setting: str, found: Found) -> bool:
+        if setting not in self.held:
+            return False
+        listed_by, name = self.held[setting]
+        return any(_is(row, "name", name) for row in found.rows(listed_by))
+
     def _flags(self, settings: Iterable[str]) -> Command:
         return tuple(flag for setting in settings for flag in (self.flags or {})[setting])
 
@@ -145,7 +161,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Item):
     """A role of a member on something that has an IAM policy."""
 
     group: Command
@@ -207,7 +223,31 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstValue:
+class AgentGrants(Item):
+    """The roles of a Google service's own account, which exists only after the service's first use."""
+
+    service: str
+    grants: tuple[Grant, ...]
+
+    def lookups(self, found: Found) -> Iterator[Command]:
+        """See `Item`."""
+        return chain.from_iterable(grant.lookups(found) for grant in self.grants)
+
+    def changes(self, found: Found) -> Iterator[Change]:
+        """See `Item`."""
+        missing = list(chain.from_iterable(grant.changes(found) for grant in self.grants))
+        if missing:
+            command = ("beta", "services", "identity", "create", f"--service={self.service}")
+            yield Change(what=f"make sure that the account of {self.service} exists", command=command)
+        yield from missing
+
+    def removals(self, found: Found) -> Iterator[Change]:
+        """See `Item`."""
+        return chain.from_iterable(grant.removals(found) for grant in self.grants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstValue(Item):
     """The first version of a secret; later ones are added by a person."""
 
     secret: Resource
@@ -228,10 +268,6 @@ class FirstValue:
         if not found.rows(self._versions):
             command = ("secrets", "versions", "add", self.name, "--data-file=-")
             yield Change(what=f"give secret {self.name} its first value", command=command, stdin=self.value())
-
-    def removals(self, _: Found) -> Iterator[Change]:
-        """Yield nothing: the values go with the secret."""
-        yield from ()
 
 
 def agrees(wanted: Any, found: Any) -> bool:

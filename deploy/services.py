@@ -1,7 +1,8 @@
 """The two Cloud Run services: how they run, how a new revision is tried, promoted and taken back.
 
-A revision is deployed without traffic under the tag `candidate`. Promoting gives it all traffic and the tag `previous`
-to the one before, so that a rollback is one command without any memory.
+A revision is deployed without traffic under the tag `candidate`. Promoting gives all traffic to the latest revision and
+the tag `previous` to the one before, so that a rollback is one command without any memory. Between a rollback and the
+next promotion traffic is pinned: what `gcloud run services update` makes meanwhile gets none.
 """
 
 import re
@@ -53,10 +54,12 @@ class Services:
         """Give all traffic to the candidate and return its revision's name. Raises DeployError."""
         name = self.name(role)
         new = str(self._target(name, CANDIDATE)["revisionName"])
-        serving = [target for target in self._targets(name) if target.get("percent") == 100]  # noqa: PLR2004 - all of it
-        old = str(serving[0].get("revisionName", new)) if serving else new
+        latest = self._service(name)["status"]["latestCreatedRevisionName"]
+        if latest != new:
+            raise DeployError(f"{name}: {latest} was made after the candidate {new}; deploy again, then promote")
+        old = self._serving(name) or new
         tags = () if old == new else (f"--update-tags={PREVIOUS}={old}",)
-        self.gcloud.change((*self._traffic(name), f"--to-revisions={new}=100", *tags))
+        self.gcloud.change((*self._traffic(name), "--to-latest", *tags))
         return new
 
     def rollback(self, role: str) -> str:
@@ -66,13 +69,22 @@ class Services:
         self.gcloud.change((*self._traffic(name), f"--to-revisions={old}=100"))
         return old
 
+    def serving_image(self, role: str) -> str:
+        """Return the image of the revision that has the traffic. Raises DeployError if there is not one."""
+        name = self.name(role)
+        serving = self._serving(name)
+        if serving is None:
+            raise DeployError(f"{name}: several revisions share the traffic; give it to one, then try again")
+        revision = self.gcloud.read(("run", "revisions", "describe", serving, self._where))
+        return str(revision["spec"]["containers"][0]["image"])
+
     def url(self, role: str) -> str:
         """Return where the service is called. Raises DeployError if it is not there."""
-        name = self.name(role)
-        service = self._running(name)
-        if service is None:
-            raise DeployError(f"{name}: there is no such service in {self.installation.region}; deploy it first")
-        return str(service["status"]["url"])
+        return str(self._service(self.name(role))["status"]["url"])
+
+    def exists(self, role: str) -> bool:
+        """Return whether the service is there."""
+        return self._running(self.name(role)) is not None
 
     def removals(self) -> list[Change]:
         """Return what deletes the services: the receiver first, so that nothing is published that nobody handles."""
@@ -95,9 +107,14 @@ class Services:
         rows = self.gcloud.read(("run", "services", "list", self._where)) or []
         return next((row for row in rows if row["metadata"]["name"] == name), None)
 
-    def _targets(self, name: str) -> list[dict[str, Any]]:
+    def _service(self, name: str) -> dict[str, Any]:
         service = self._running(name)
-        targets: list[dict[str, Any]] = ((service or {}).get("status") or {}).get("traffic") or []
+        if service is None:
+            raise DeployError(f"{name}: there is no such service in {self.installation.region}; deploy it first")
+        return service
+
+    def _targets(self, name: str) -> list[dict[str, Any]]:
+        targets: list[dict[str, Any]] = (self._service(name).get("status") or {}).get("traffic") or []
         return targets
 
     def _target(self, name: str, tag: str) -> dict[str, Any]:
@@ -106,6 +123,11 @@ class Services:
                 return target
         raise DeployError(f"{name}: no revision has the tag {tag} in {self.installation.region}; deploy it first")
 
+    def _serving(self, name: str) -> str | None:
+        """Return the revision that has all traffic, None if several share it."""
+        serving = [target for target in self._targets(name) if target.get("percent")]
+        return str(serving[0]["revisionName"]) if len(serving) == 1 else None
+
     def _caller(self, name: str) -> Grant:
         push = f"serviceAccount:{self.installation.account('push')}"
         group = ("run", "services")
@@ -113,19 +135,13 @@ class Services:
 
     def _receiver(self) -> Command:
         settings = self.installation
-        environ = {
-            "GOOGLE_CLOUD_PROJECT": settings.project,
-            "PUBSUB_TOPIC": settings.pubsub_topic,
-            "LOG_CONTENT": settings.log_content,
-            "ONESTOCK_SIGNATURE": settings.onestock_signature,
-            "ONESTOCK_RECORD_UNTIL": settings.onestock_record_until,
-            "ONESTOCK_SIGNED_STRING": settings.onestock_signed_string,
-            **_pairs(settings.receiver_settings),
-        }
+        # OneStock's signature is the authentication. Organisations that restrict sharing refuse a grant to allUsers.
+        without_check = ("--no-invoker-iam-check",)
+        access = without_check if settings.receiver_access == "no-iam-check" else _ALL_USERS
         return (
-            *self._shape("receiver", environ, {"ONESTOCK_HASH_KEYS": settings.hash_keys_secret}),
-            "--ingress=all",
-            "--allow-unauthenticated",  # OneStock's signature is the authentication.
+            *self._shape("receiver", settings.receiver_variables(), {"ONESTOCK_HASH_KEYS": settings.hash_keys_secret}),
+            f"--ingress={settings.receiver_ingress}",
+            *access,
             f"--timeout={RECEIVER_TIMEOUT_SECONDS}s",
             f"--concurrency={settings.receiver_concurrency}",
             f"--min={settings.receiver_min}",
@@ -136,9 +152,11 @@ class Services:
 
     def _worker(self) -> Command:
         settings = self.installation
+        limits = {"ACK_DEADLINE_SECONDS": str(ACK_DEADLINE_SECONDS), "LEASE_SECONDS": str(LEASE_SECONDS)}
         return (
-            *self._shape("worker", self._worker_environ(), self._worker_secrets()),
+            *self._shape("worker", {**limits, **settings.worker_variables()}, self._worker_secrets()),
             "--no-allow-unauthenticated",
+            "--invoker-iam-check",  # PUSH_AUTH=iam relies on it.
             "--ingress=internal",  # Pub/Sub and Cloud Scheduler of this project, and nobody else.
             f"--timeout={ACK_DEADLINE_SECONDS}s",
             f"--concurrency={settings.worker_concurrency}",
@@ -147,31 +165,6 @@ class Services:
             f"--cpu={settings.worker_cpu}",
             f"--memory={settings.worker_memory}",
         )
-
-    def _worker_environ(self) -> dict[str, str]:
-        settings = self.installation
-        onestock = {
-            "ONESTOCK_API_URL": settings.onestock_api_url,
-            "ONESTOCK_SITE_ID": settings.onestock_site_id,
-            "ONESTOCK_USER_ID": settings.onestock_user_id,
-        }
-        return {
-            "GOOGLE_CLOUD_PROJECT": settings.project,
-            "PUBSUB_DEAD_LETTER_TOPIC": settings.pubsub_dead_letter_topic,
-            "LOG_CONTENT": settings.log_content,
-            "PUSH_AUTH": "oidc",
-            "PUSH_AUDIENCE": settings.worker_url,
-            "PUSH_SERVICE_ACCOUNT": settings.account("push"),
-            "IDEMPOTENCY_STORE": "firestore",
-            "FIRESTORE_DATABASE": settings.firestore_database,
-            "HANDLER_BUDGET_SECONDS": settings.handler_budget_seconds,
-            "ACK_DEADLINE_SECONDS": str(ACK_DEADLINE_SECONDS),
-            "LEASE_SECONDS": str(LEASE_SECONDS),
-            # Above the concurrency: else the liveness probe waits behind slow handlers and kills them.
-            "WORKER_THREADS": str(int(settings.worker_concurrency) + 4),
-            **(onestock if settings.calls_onestock else {}),
-            **_pairs(settings.worker_settings),
-        }
 
     def _worker_secrets(self) -> dict[str, str]:
         settings = self.installation
@@ -203,5 +196,4 @@ class Services:
         return str(newest["name"]).rpartition("/")[2]
 
 
-def _pairs(settings: str) -> dict[str, str]:
-    return dict(each.split("=", 1) for each in settings.split())
+_ALL_USERS: Command = ("--invoker-iam-check", "--allow-unauthenticated")

@@ -80,15 +80,10 @@ class Event(BaseModel):
                 raise HandlerError(message)
 
     @classmethod
-<<<<<<< HEAD
     def of(
         cls, delivery: Delivery, content: dict[str, Any], *, check_claim: Callable[[float], None] | None = None
     ) -> Self:
-        """Return the event of `delivery`, whose body was read as `content`; `check_claim` is what `check_claim` asks.
-=======
-    def of(cls, delivery: Delivery, content: dict[str, Any]) -> Self:
-        """Return the event of `delivery`; `content` is its parsed body.
->>>>>>> w/pubsub
+        """Return the event of `delivery`; `content` is its parsed body, `check_claim` raises if the claim is lost.
 
         Raises UnreadableContent with the names of the fields that do not fit, never with their values.
         """

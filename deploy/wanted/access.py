@@ -1,7 +1,7 @@
 """APIs, service accounts, and what these may do in the whole project. Narrower grants stand with what they are on."""
 
 from deploy.installation import Installation
-from deploy.resources import Apis, Grant, Item, Resource
+from deploy.resources import AgentGrants, Apis, Grant, Item, Resource
 
 _APIS = (
     "artifactregistry.googleapis.com",
@@ -15,19 +15,21 @@ _APIS = (
     "pubsub.googleapis.com",
     "run.googleapis.com",
     "secretmanager.googleapis.com",
+    "storage.googleapis.com",
 )
 _ROLES_OF_THE_BUILD = (
     "roles/iam.securityReviewer",  # sees that there is nothing to grant
     "roles/logging.configWriter",  # the log-based metrics
     "roles/logging.logWriter",  # the build's own log
+    "roles/logging.viewer",  # the worker's line about the smoke event
     "roles/monitoring.alertPolicyEditor",
     "roles/monitoring.dashboardEditor",
     "roles/monitoring.notificationChannelViewer",
-    "roles/pubsub.editor",  # topics and subscriptions, not their policies
+    "roles/pubsub.editor",  # topics and subscriptions, not their policies; the smoke event
     "roles/run.admin",  # the services, and who may call them
-    "roles/serviceusage.serviceUsageViewer",  # which APIs are on
-    "roles/storage.objectViewer",  # the sources that `gcloud builds submit` uploads
+    "roles/serviceusage.serviceUsageConsumer",  # which APIs are on; calls count for this project
 )
+_SIGNS_TOKENS = "roles/iam.serviceAccountTokenCreator"
 
 
 def account(installation: Installation, role: str, what: str) -> Resource:
@@ -67,7 +69,10 @@ def items(installation: Installation) -> list[Item]:
         *(_in_project(installation, builder, role) for role in _ROLES_OF_THE_BUILD),
         *(_on_account(each, builder, "roles/iam.serviceAccountUser") for each in (receiver, worker, push)),
         # Projects that used Pub/Sub before April 2021 need it; elsewhere it repeats what Pub/Sub's agent may do.
-        _on_account(push, f"serviceAccount:{installation.pubsub_agent}", "roles/iam.serviceAccountTokenCreator"),
+        AgentGrants(
+            service="pubsub.googleapis.com",
+            grants=(_on_account(push, f"serviceAccount:{installation.pubsub_agent}", _SIGNS_TOKENS),),
+        ),
     ]
 
 

@@ -1,13 +1,22 @@
 """Optional: every event as a row in BigQuery, written by Pub/Sub itself."""
 
+import json
+
+from deploy.gcloud import API
 from deploy.installation import Installation
-from deploy.resources import Grant, Item, Resource
+from deploy.resources import AgentGrants, Grant, Item, Resource
 from deploy.topology import DECLARED
 from deploy.wanted.pubsub import days, seconds, subscription
 
 _TABLE = "events"
 # Source: "BigQuery subscriptions" (Pub/Sub), properties that are written with --write-metadata.
-_SCHEMA = "subscription_name=STRING,message_id=STRING,publish_time=TIMESTAMP,data=BYTES,attributes=STRING"
+_COLUMNS = {
+    "subscription_name": "STRING",
+    "message_id": "STRING",
+    "publish_time": "TIMESTAMP",
+    "data": "BYTES",
+    "attributes": "STRING",
+}
 
 
 def items(installation: Installation) -> list[Item]:
@@ -15,13 +24,19 @@ def items(installation: Installation) -> list[Item]:
     dataset = installation.bigquery_dataset
     if not dataset:
         return []
-    tables = ("alpha", "bq", "tables")
+    project = installation.project
+    tables = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+    content = {
+        "tableReference": {"projectId": project, "datasetId": dataset, "tableId": _TABLE},
+        "schema": {"fields": [{"name": name, "type": type_} for name, type_ in _COLUMNS.items()]},
+    }
     table = Resource(
         what=f"BigQuery table {dataset}.{_TABLE}",
         api="bigquery.googleapis.com",
-        listed_by=(*tables, "list", f"--dataset={dataset}"),
-        identity={"id": f"{installation.project}:{dataset}.{_TABLE}"},
-        create=(*tables, "create", _TABLE, f"--dataset={dataset}", f"--schema={_SCHEMA}"),
+        listed_by=(API, "GET", "bigquery", f"{tables}?maxResults=1000"),
+        identity={"id": f"{project}:{dataset}.{_TABLE}"},
+        create=(API, "POST", "bigquery", tables),
+        stdin=json.dumps(content),
     )
     writes = Grant(
         group=("projects",),
@@ -45,4 +60,4 @@ def items(installation: Installation) -> list[Item]:
             "messageRetentionDuration": (f"--message-retention-duration={retention}",),
         },
     )
-    return [table, writes, archive]
+    return [table, AgentGrants(service="pubsub.googleapis.com", grants=(writes,)), archive]

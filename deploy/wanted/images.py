@@ -1,4 +1,4 @@
-"""The repository of the images, which only the build writes to."""
+"""The bucket of the sources that a build reads, and the repository of the images that it writes; both in the region."""
 
 from deploy.installation import Installation
 from deploy.resources import Grant, Item, Resource
@@ -29,4 +29,25 @@ def items(installation: Installation) -> list[Item]:
         member=f"serviceAccount:{installation.account('build')}",
         role="roles/artifactregistry.writer",
     )
-    return [repository, writes]
+    return [*_sources(installation), repository, writes]
+
+
+def _sources(installation: Installation) -> list[Item]:
+    """Return the bucket. The one that gcloud would make lies in the United States and may be read by name only."""
+    group, url = ("storage", "buckets"), f"gs://{installation.bucket}"
+    bucket = Resource(
+        what=f"bucket {installation.bucket}",
+        api="storage.googleapis.com",
+        listed_by=(*group, "list"),
+        identity={"name": installation.bucket},
+        settings={"uniform_bucket_level_access": True, "public_access_prevention": "enforced"},
+        create=(
+            *(*group, "create", url, f"--location={installation.region}"),
+            *("--uniform-bucket-level-access", "--public-access-prevention"),
+        ),
+        update=(*group, "update", url, "--uniform-bucket-level-access", "--public-access-prevention"),
+        delete=("storage", "rm", "--recursive", url),
+    )
+    builder = f"serviceAccount:{installation.account('build')}"
+    reads = Grant(group=group, name=url, on=bucket, member=builder, role="roles/storage.objectViewer")
+    return [bucket, reads]

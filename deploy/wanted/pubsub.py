@@ -1,11 +1,12 @@
 """Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/topology.toml)."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from deploy.gcloud import Command
 from deploy.installation import Installation
-from deploy.resources import Grant, Item, Resource
+from deploy.resources import AgentGrants, Grant, Item, Resource
 from deploy.topology import DECLARED
 
 _PUSHED = DECLARED["subscription"]
@@ -14,6 +15,7 @@ ACK_DEADLINE_SECONDS: int = _PUSHED["ack_deadline_seconds"]
 _API = "pubsub.googleapis.com"
 _TOPICS = ("pubsub", "topics")
 _SUBSCRIPTIONS = ("pubsub", "subscriptions")
+TOPICS_LISTED: Command = (*_TOPICS, "list")
 _DAY_SECONDS = 86_400
 _PUBLISHER = "roles/pubsub.publisher"
 _SUBSCRIBER = "roles/pubsub.subscriber"
@@ -21,8 +23,11 @@ _SUBSCRIBER = "roles/pubsub.subscriber"
 
 def items(installation: Installation) -> list[Item]:
     """Return the declared items."""
-    events = topic(installation.pubsub_topic, retention=days(DECLARED["topic"]))
-    dead_letters = topic(installation.pubsub_dead_letter_topic, retention=days(DECLARED["dead_letter_topic"]))
+    regions = installation.pubsub_regions
+    events = topic(installation.pubsub_topic, retention=days(DECLARED["topic"]), regions=regions)
+    dead_letters = topic(
+        installation.pubsub_dead_letter_topic, retention=days(DECLARED["dead_letter_topic"]), regions=regions
+    )
     agent = f"serviceAccount:{installation.pubsub_agent}"
     push = _push(installation)
     return [
@@ -30,24 +35,33 @@ def items(installation: Installation) -> list[Item]:
         events,
         _dead_letters_pull(installation),
         push,
-        _grant(dead_letters, installation.pubsub_dead_letter_topic, agent, _PUBLISHER),
-        _grant(push, installation.pubsub_subscription, agent, _SUBSCRIBER),
+        AgentGrants(
+            service=_API,
+            grants=(
+                _grant(dead_letters, installation.pubsub_dead_letter_topic, agent, _PUBLISHER),
+                _grant(push, installation.pubsub_subscription, agent, _SUBSCRIBER),
+            ),
+        ),
         _grant(events, installation.pubsub_topic, _account(installation, "receiver"), _PUBLISHER),
         _grant(dead_letters, installation.pubsub_dead_letter_topic, _account(installation, "worker"), _PUBLISHER),
     ]
 
 
-def topic(name: str, *, retention: str) -> Resource:
-    """Return a topic that keeps what was published for `retention`, for a seek back."""
-    flag = f"--message-retention-duration={retention}"
+def topic(name: str, *, retention: str, regions: str = "") -> Resource:
+    """Return a topic that keeps what was published for `retention`, for a seek back; in `regions` only, if any."""
+    flags: Command = (f"--message-retention-duration={retention}",)
+    settings: dict[str, Any] = {"messageRetentionDuration": seconds(retention)}
+    if regions:
+        flags += (f"--message-storage-policy-allowed-regions={regions}",)
+        settings["messageStoragePolicy"] = {"allowedPersistenceRegions": regions.split(",")}
     return Resource(
         what=f"topic {name}",
         api=_API,
-        listed_by=(*_TOPICS, "list"),
+        listed_by=TOPICS_LISTED,
         identity={"name": name},
-        settings={"messageRetentionDuration": seconds(retention)},
-        create=(*_TOPICS, "create", name, flag),
-        update=(*_TOPICS, "update", name, flag),
+        settings=settings,
+        create=(*_TOPICS, "create", name, *flags),
+        update=(*_TOPICS, "update", name, *flags),
         delete=(*_TOPICS, "delete", name),
     )
 
@@ -60,6 +74,7 @@ def subscription(
     settings: Mapping[str, Any],
     flags: Mapping[str, Command],
     only_at_creation: Command = (),
+    held: Mapping[str, tuple[Command, str]] = MappingProxyType({}),
 ) -> Resource:
     """Return a subscription that never expires; `flags` are what makes each of the `settings`."""
     return Resource(
@@ -75,8 +90,14 @@ def subscription(
         create=(*_SUBSCRIPTIONS, "create", name, f"--topic={topic_name}", *only_at_creation),
         update=(*_SUBSCRIPTIONS, "update", name),
         flags={"expirationPolicy": ("--expiration-period=never",), **flags},
+        held=held,
         delete=(*_SUBSCRIPTIONS, "delete", name),
     )
+
+
+def pause_marker(installation: Installation) -> str:
+    """Return the topic that exists while the pushes are paused (relay/pubsub/pausing.py)."""
+    return f"{installation.pubsub_subscription}-paused"
 
 
 def _push(installation: Installation) -> Resource:
@@ -113,6 +134,7 @@ def _push(installation: Installation) -> Resource:
             ),
         },
         only_at_creation=("--enable-message-ordering",),
+        held={"pushConfig": (TOPICS_LISTED, pause_marker(installation))},
     )
 
 

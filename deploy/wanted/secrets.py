@@ -25,7 +25,8 @@ def _secret(installation: Installation, name: str, *, reader: str, value: Callab
         api="secretmanager.googleapis.com",
         listed_by=("secrets", "list"),
         identity={"name": name},
-        create=("secrets", "create", name, "--replication-policy=automatic"),
+        # In the region: organisations that say where data may lie refuse automatic replication.
+        create=("secrets", "create", name, "--replication-policy=user-managed", f"--locations={installation.region}"),
         delete=("secrets", "delete", name),
     )
     readers = {reader: "roles/secretmanager.secretAccessor", "build": "roles/secretmanager.viewer"}

@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from deploy.gcloud import Command
+from deploy.gcloud import API, Command
 from deploy.installation import Installation
-from deploy.resources import NAME, Change, Found, Item, Resource
+from deploy.resources import NAME, Change, Found, Item, Resource, agrees
 
 _FILES = Path(__file__).parent.parent / "monitoring"
 _API = "monitoring.googleapis.com"
 _METRICS: Command = ("logging", "metrics")
-_POLICIES: Command = ("alpha", "monitoring", "policies")
+_KNOWN_AFTER_SECONDS = 600  # How long Cloud Monitoring may need to know a log-based metric that was just made.
 _CHANNELS: Command = ("beta", "monitoring", "channels")
 _DASHBOARDS: Command = ("monitoring", "dashboards")
 _NAMED = ("receiver_service", "worker_service", "pubsub_subscription", "pubsub_dead_letter_subscription")
@@ -35,7 +35,11 @@ def policies(installation: Installation) -> list[Item]:
     """Return the alert policies; they refer to what `items` makes, to the channel by the name that Google gave."""
     channel = _channel(installation)
     files = sorted(_FILES.glob("alerts/*.yaml"))
-    return [AlertPolicy(content=read(path, installation), channel=channel) for path in files]
+    named = tuple(installation.alert_channels.split())
+    return [
+        AlertPolicy(installation.project, content=read(path, installation), channel=channel, named=named)
+        for path in files
+    ]
 
 
 def read(path: Path, installation: Installation) -> dict[str, Any]:
@@ -96,38 +100,61 @@ def _channel(installation: Installation) -> Resource | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertPolicy:
-    """A policy, and the channel that it tells."""
+@dataclass(frozen=True, slots=True)
+class AlertPolicy(Item):
+    """A policy, and the channels that it tells beside those that somebody has given it.
 
+    Policies are changed one after another, as Cloud Monitoring demands. Only fields that are wrong are sent: a PATCH
+    replaces everything that its mask does not leave out, channels included.
+    """
+
+    project: str
     content: Mapping[str, Any]
     channel: Resource | None
+    named: tuple[str, ...] = ()
+
+    @property
+    def _listed_by(self) -> Command:
+        return (API, "GET", "monitoring", f"v3/projects/{self.project}/alertPolicies?pageSize=1000")
 
     def lookups(self, found: Found) -> Iterator[Command]:
         """See `Item`."""
+        if found.has_api(_API):
+            yield self._listed_by
         if self.channel is not None:
             yield from self.channel.lookups(found)
-        yield from self._telling(found).lookups(found)
 
     def changes(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
-        yield from self._telling(found).changes(found)
+        existing = self._existing(found)
+        told = list(existing.get("notificationChannels", ())) if existing else []
+        wanted = {**self.content, "notificationChannels": told + [one for one in self._told(found) if one not in told]}
+        if existing is None:
+            yield self._change("create", "POST", f"projects/{self.project}/alertPolicies", wanted)
+            return
+        wrong = {key: value for key, value in wanted.items() if not agrees(value, existing.get(key))}
+        if wrong:
+            path = f"{existing['name']}?updateMask={','.join(wrong)}"
+            yield self._change(f"update {', '.join(wrong)} of", "PATCH", path, wrong)
 
     def removals(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
-        yield from self._telling(found).removals(found)
+        existing = self._existing(found)
+        if existing is not None:
+            yield self._change("delete", "DELETE", existing["name"], {})
 
-    def _telling(self, found: Found) -> Resource:
+    def _existing(self, found: Found) -> dict[str, Any] | None:
+        name = self.content["displayName"]
+        return next((row for row in found.rows(self._listed_by) if row["displayName"] == name), None)
+
+    def _told(self, found: Found) -> list[str]:
         channel = self.channel.existing(found) if self.channel is not None else None
-        content = {**self.content, "notificationChannels": [channel["name"]] if channel else []}
-        return Resource(
-            what=f"alert policy {content['displayName']}",
-            api=_API,
-            listed_by=(*_POLICIES, "list"),
-            identity={"displayName": content["displayName"]},
-            settings=content,
-            create=(*_POLICIES, "create", "--policy-from-file=-"),
-            update=(*_POLICIES, "update", NAME, "--policy-from-file=-"),
-            delete=(*_POLICIES, "delete", NAME),
-            stdin=json.dumps(content),
+        return [*([channel["name"]] if channel else []), *self.named]
+
+    def _change(self, verb: str, method: str, path: str, body: Mapping[str, Any]) -> Change:
+        return Change(
+            what=f"{verb} alert policy {self.content['displayName']}",
+            command=(API, method, "monitoring", f"v3/{path}"),
+            stdin=json.dumps(body) if body else "",
+            patience_seconds=_KNOWN_AFTER_SECONDS,
         )

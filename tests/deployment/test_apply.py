@@ -9,9 +9,7 @@ from google.cloud.logging_v2.types import LogMetric
 from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.cloud.monitoring_v3.types import AlertPolicy
 from google.protobuf.json_format import ParseDict
-from google.pubsub_v1 import PublisherClient, SubscriberClient
 
-from deploy.installation import Installation
 from deploy.wanted.store import RISING_FIELDS
 from relay.local.services import ROOT
 from relay.pubsub import provisioning
@@ -19,8 +17,10 @@ from relay.stores.firestore import COLLECTION
 from relay.stores.firestore_documents import fields_of
 from relay.stores.records import Record
 from relay.topology import Topology
-from tests.deployment.conftest import Deployer
-from tests.support.google_cloud import NUMBER, Call, GoogleCloud
+from tests.deployment.conftest import Deployer, somebody
+from tests.support.google_cloud import NUMBER, GoogleCloud
+from tests.support.google_refusals import Call
+from tests.support.in_the_cloud import Described, described, grants, held, without_names
 
 pytestmark = pytest.mark.timeout(400)  # A hundred runs of gcloud, most of them in the first fixture.
 WORKER = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
@@ -33,6 +33,7 @@ SETTINGS = {
     "ONESTOCK_HASH_KEYS": "a-test-hash-key",
     "ONESTOCK_PASSWORD": "a-test-password",
     "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum; Pub/Sub's is 31d.
+    "PUBSUB_REGIONS": "europe-west1",
 }
 OTHER = {"WORKER_SERVICE": "other-worker", "ALERT_EMAIL": "other@example.com", "DEAD_LETTER_RETENTION": "6d"}
 AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -43,7 +44,6 @@ ACCOUNTS = {
 FIELDS_THAT_DO_NOT_RISE = {
     *("completion", "ended_event_id", "ended_is_synthetic", "event_id", "is_synthetic", "lease_seconds")
 }
-Described = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class Applied:
 
     runs: dict[str, list[Call]]
     pubsub: dict[str, Described]
+
+
+@pytest.fixture(scope="module")
+def deployer(cloud: GoogleCloud, tmp_path_factory: pytest.TempPathFactory) -> Deployer:
+    """Somebody in an empty project who has not chosen anything yet."""
+    deployer = somebody(cloud, tmp_path_factory)
+    deployer.keep()
+    return deployer
 
 
 @pytest.fixture(scope="module")
@@ -66,38 +74,6 @@ def applied(deployer: Deployer, cloud: GoogleCloud) -> Applied:
         runs[name] = deployer.did("apply", *groups, **settings)
         pubsub[name] = described(cloud)
     return Applied(runs, pubsub)
-
-
-def described(cloud: GoogleCloud) -> Described:
-    """Return what the emulator has in the project: topics and subscriptions by their short names."""
-    project = f"projects/{cloud.project}"
-    topics = PublisherClient().list_topics(project=project, timeout=10)
-    subscriptions = SubscriberClient().list_subscriptions(project=project, timeout=10)
-    return {each.name.rpartition("/")[2]: type(each).to_dict(each) for each in (*topics, *subscriptions)}
-
-
-def grants(cloud: GoogleCloud, where: str) -> set[tuple[str, str, str]]:
-    """Return a policy's grants as (member, role, condition); `where` is the end of the path of what it is on."""
-    policy = next(policy for (_, path), policy in cloud.policies.items() if path.endswith(where))
-    given = {
-        (member, binding["role"], binding.get("condition", {}).get("expression", ""))
-        for binding in policy.get("bindings", [])
-        for member in binding["members"]
-    }
-    return {(m.replace(cloud.project, "PROJECT"), role, c.replace(cloud.project, "PROJECT")) for m, role, c in given}
-
-
-def held(cloud: GoogleCloud, api: str, kind: str) -> list[dict[str, Any]]:
-    """Return what an API holds of one kind."""
-    return [value for (of, path), value in cloud.held.items() if of == api and path.split("/")[-2] == kind]
-
-
-def without_names(described_resource: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is named differently: the resource, its topics, and the push endpoint's identity."""
-    kept = {key: value for key, value in described_resource.items() if key not in {"name", "topic", "push_config"}}
-    if kept.get("dead_letter_policy"):
-        kept["dead_letter_policy"] = {"attempts": kept["dead_letter_policy"]["max_delivery_attempts"]}
-    return kept
 
 
 def test_pubsub_is_as_in_the_local_run(applied: Applied, cloud: GoogleCloud) -> None:
@@ -199,6 +175,7 @@ def test_a_changed_value_updates_what_exists(applied: Applied, cloud: GoogleClou
                 (ACCOUNTS["build"], "roles/secretmanager.viewer", ""),
             },
         ),
+        ("-onestock-build", {(ACCOUNTS["build"], "roles/storage.objectViewer", "")}),
         ("repositories/onestock", {(ACCOUNTS["build"], "roles/artifactregistry.writer", "")}),
         ("serviceAccounts/onestock-worker@PROJECT", {(ACCOUNTS["build"], "roles/iam.serviceAccountUser", "")}),
         (
@@ -255,6 +232,27 @@ def test_the_store_forgets_what_has_expired(cloud: GoogleCloud) -> None:
     assert field["ttlConfig"] == {}
 
 
+def test_secrets_sources_and_events_stay_in_the_region(applied: Applied, cloud: GoogleCloud) -> None:
+    made = [call.body for call in applied.runs["first"] if call.path.endswith("/secrets")]
+    [bucket] = held(cloud, "storage", "b")
+
+    replicas = [secret["replication"]["userManaged"]["replicas"] for secret in made]
+    assert replicas == [[{"location": "europe-west1"}]] * 2
+    assert bucket["location"] == "europe-west1"
+    for topic in ("onestock-events", "onestock-dead-letters"):
+        policy = applied.pubsub["first"][topic]["message_storage_policy"]
+        assert policy["allowed_persistence_regions"] == ["europe-west1"]
+
+
+def test_pubsubs_own_account_is_made_to_exist_before_it_is_granted_anything(applied: Applied) -> None:
+    calls = [str(call) for call in applied.runs["first"]]
+
+    made = next(number for number, call in enumerate(calls) if "generateServiceIdentity" in call)
+    granted = next(number for number, call in enumerate(calls) if AGENT in call)
+    assert made < granted
+    assert not [call for call in applied.runs["second"] if "generateServiceIdentity" in str(call)]
+
+
 @pytest.mark.usefixtures("applied")
 def test_no_value_that_rises_with_time_is_indexed(cloud: GoogleCloud) -> None:
     fields = held(cloud, "firestore", "fields")
@@ -290,6 +288,37 @@ def test_every_policy_tells_the_channel(cloud: GoogleCloud) -> None:
     policies = held(cloud, "monitoring", "alertPolicies")
 
     assert {tuple(policy["notificationChannels"]) for policy in policies} == {(channel["name"],)}
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_setting_that_is_not_given_stays_as_it_is(deployer: Deployer, cloud: GoogleCloud) -> None:
+    channel_by_hand = f"projects/{cloud.project}/notificationChannels/by-hand"
+    cloud.held["monitoring", channel_by_hand] = {"name": channel_by_hand, "displayName": "somebody's pager"}
+    policies = held(cloud, "monitoring", "alertPolicies")
+    policies[0]["notificationChannels"].append(channel_by_hand)
+    policies[1]["documentation"] = {"content": "spoiled"}
+    before = [list(policy["notificationChannels"]) for policy in policies]
+
+    [call] = deployer.did("apply", "watch", **dict.fromkeys(SETTINGS, ""))
+
+    assert (call.method, call.query["updateMask"]) == ("PATCH", "documentation")
+    assert [policy["notificationChannels"] for policy in held(cloud, "monitoring", "alertPolicies")] == before
+    del cloud.held["monitoring", channel_by_hand]
+    policies[0]["notificationChannels"].remove(channel_by_hand)
+
+
+def test_without_the_file_of_what_was_chosen_nothing_is_done(deployer: Deployer, applied: Applied) -> None:
+    assert applied.runs["first"]
+    kept = deployer.kept.read_text()
+    deployer.kept.unlink()
+    before = len(deployer.cloud.calls)
+
+    ended = deployer.run("apply", "watch")
+
+    deployer.kept.write_text(kept)
+    assert ended.returncode == 2
+    assert f"{deployer.kept}: missing; it keeps what was chosen for {deployer.cloud.project}" in ended.stderr
+    assert len(deployer.cloud.calls) == before
 
 
 @pytest.mark.usefixtures("applied")
@@ -337,11 +366,3 @@ def test_a_teardown_asks_and_then_leaves_only_the_apis(deployer: Deployer, appli
     left = {api for (api, path) in deployer.cloud.held if "/versions/" not in path}
     assert left <= {"serviceusage", "bigquery", "firestore"}
     assert not grants(deployer.cloud, f"projects/{deployer.cloud.project}")
-
-
-def test_the_alert_files_name_what_the_installation_names_by_default() -> None:
-    names = {"onestock-receiver", "onestock-worker", "onestock-events-push", "onestock-dead-letters-pull"}
-    text = "".join(path.read_text() for path in (ROOT / "deploy" / "monitoring").rglob("*.*") if path.suffix != ".md")
-
-    assert all(f'"{name}"' in text.replace('\\"', '"') for name in names)
-    assert {each.default for each in Installation.variables().values()} >= names

@@ -12,6 +12,7 @@ from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.cloud.monitoring_v3.types import AlertPolicy
 from google.protobuf.json_format import ParseDict
 
+from deploy.installation import Installation
 from relay.receiver.acceptance import Ending as WebhookOutcome
 from relay.worker.outcome import Outcome as DeliveryOutcome
 
@@ -156,3 +157,11 @@ def test_the_dashboards_figures_add_up_each_outcome_in_exactly_one(metric: str, 
 
     assert parts.count(None) == 1
     assert sorted(outcome for part in parts if part for outcome in part) == sorted(outcomes)
+
+
+def test_the_alert_files_name_what_the_installation_names_by_default() -> None:
+    names = {"onestock-receiver", "onestock-worker", "onestock-events-push", "onestock-dead-letters-pull"}
+    text = "".join(path.read_text() for path in MONITORING.rglob("*.*") if path.suffix != ".md")
+
+    assert all(f'"{name}"' in text.replace('\\"', '"') for name in names)
+    assert {each.default for each in Installation.variables().values()} >= names

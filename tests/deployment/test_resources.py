@@ -1,12 +1,13 @@
 """What `python -m deploy` decides to change, given what it found."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.errors import DeployError, WrongUse
-from deploy.installation import Installation
+from deploy.installation import Installation, keep, read_kept
 from deploy.resources import ENABLED_APIS, Apis, Change, FirstValue, Found, Grant, Resource, agrees
 from deploy.wanted import GROUPS
 
@@ -115,6 +116,8 @@ def test_nothing_is_looked_for_whose_api_is_off() -> None:
         ({"GOOGLE_CLOUD_PROJECT": ""}, "GOOGLE_CLOUD_PROJECT: missing"),
         ({"WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY: many"),
         ({"WORKER_SETTINGS": "REFUND_URL"}, "WORKER_SETTINGS: write NAME=VALUE"),
+        ({"RECEIVER_ACCESS": "everybody"}, "RECEIVER_ACCESS: everybody; set it to no-iam-check or all-users"),
+        ({"PUSH_AUTH": "off"}, "PUSH_AUTH: off; set it to iam or oidc"),
         ({"WORKER_SERVICE": "w" * 63}, "WORKER_SERVICE: .* is too long for a host name"),
     ],
 )
@@ -136,3 +139,29 @@ def test_what_is_optional_is_made_where_it_is_asked_for_only() -> None:
     plain = Installation.from_environ(INSTALLATION)
 
     assert [name for name, group in GROUPS.items() if not group(plain)] == ["archive", "watchdog", "armor"]
+
+
+def test_what_was_chosen_is_kept_and_a_comment_stays(tmp_path: Path) -> None:
+    file = tmp_path / "my-project.env"
+    file.write_text("# Agreed with the shop.\nWORKER_MAX=20\nREGION=europe-west3\n")
+    given = {**INSTALLATION, "WORKER_MAX": "30", "ALERT_EMAIL": "on-call@example.com"}
+    installation = Installation.from_environ(given, read_kept(file))
+
+    changed = keep(installation, file)
+
+    assert changed
+    assert file.read_text().startswith("# Agreed with the shop.\n")
+    wanted = {"WORKER_MAX": "30", "REGION": "europe-west3", "ALERT_EMAIL": "on-call@example.com"}
+    assert read_kept(file) == wanted
+    assert not keep(Installation.from_environ(INSTALLATION, read_kept(file)), file)
+
+
+def test_a_kept_setting_that_does_not_exist_is_named() -> None:
+    with pytest.raises(WrongUse, match=r"my-project.env: there is no setting ALERT_MAIL"):
+        Installation.from_environ(INSTALLATION, {"ALERT_MAIL": "on-call@example.com"})
+
+
+def test_a_build_that_gives_a_service_other_settings_goes_before_the_file() -> None:
+    installation = Installation.from_environ({**INSTALLATION, "_WORKER_MAX": "5"}, {"WORKER_MAX": "20"})
+
+    assert installation.worker_max == "5"

@@ -16,10 +16,13 @@ class CloudRun:
 
     address: str = ""
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    revisions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def answer(self, request: Request, path: str, body: Any) -> Reply:
         """Answer a request for namespaces/PROJECT/services."""
         _, collection, *rest = path.removeprefix(PREFIX).split("/")
+        if collection == "revisions" and rest and rest[0] in self.revisions:
+            return Reply(self.revisions[rest[0]])
         if collection != "services":
             return Reply({"items": []})
         if request.method in {"POST", "PUT"}:
@@ -30,6 +33,22 @@ class CloudRun:
             return Reply({"error": {"code": 404, "status": "NOT_FOUND", "message": "not found"}}, 404)
         return Reply(self.services.pop(rest[0]) if request.method == "DELETE" else self.services[rest[0]])
 
+    def takes_push(self, name: str, pushes: dict[str, Any], callers: list[list[str]]) -> bool:
+        """Return whether a push with this configuration comes to the service and is accepted there."""
+        if name not in self.services:
+            return False
+        environ = {
+            variable["name"]: variable.get("value", "")
+            for variable in self.services[name]["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
+        token = pushes.get("oidcToken", {})
+        return (
+            pushes.get("pushEndpoint") == f"{environ['PUSH_AUDIENCE']}/pubsub/push"
+            and token.get("audience") == environ["PUSH_AUDIENCE"]
+            and token.get("serviceAccountEmail") == environ["PUSH_SERVICE_ACCOUNT"]
+            and any(f"serviceAccount:{environ['PUSH_SERVICE_ACCOUNT']}" in members for members in callers)
+        )
+
     def _written(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name = wanted["metadata"]["name"]
         before = self.services.get(name)
@@ -38,7 +57,14 @@ class CloudRun:
         service["metadata"] |= {"generation": generation, "resourceVersion": str(generation), "uid": name}
         revision = before["status"]["latestReadyRevisionName"] if before else ""
         if before is None or _template(before) != _template(service):
-            revision = f"{name}-{generation:05}-abc"
+            revision = service["spec"]["template"]["metadata"].get("name") or f"{name}-{generation:05}-abc"
+            self.revisions[revision] = {
+                "apiVersion": "serving.knative.dev/v1",
+                "kind": "Revision",
+                "metadata": {"name": revision, "labels": {"serving.knative.dev/service": name}},
+                "spec": copy.deepcopy(service["spec"]["template"]["spec"]),
+                "status": {"conditions": _READY[:1]},
+            }
         targets = service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]
         service["spec"]["traffic"] = targets
         service["status"] = {
@@ -61,7 +87,6 @@ class CloudRun:
 
 def _template(service: dict[str, Any]) -> Any:
     template = copy.deepcopy(service["spec"]["template"])
-    template["metadata"].pop("name", None)
     annotations = template["metadata"].get("annotations", {})
     for noise in ("run.googleapis.com/client-name", "run.googleapis.com/client-version"):
         annotations.pop(noise, None)
