@@ -126,6 +126,9 @@ def deliveries(stage: Stage) -> None:
     assert stage.push("latest", date=1_767_225_599) == 204
     assert stage.push("slow") == 503
     assert stage.push("slow") == 503
+    assert stage.push("slow", number=2) == 503
+    assert stage.push("fine", number=2) == 503
+    wait_until(lambda: stage.push("fine", number=3) == 204, within=20)
     assert stage.push(PLANTED_FAULT) == 503
     assert stage.push_raw("no envelope") == 400
     assert stage.push_raw("x" * 300_000) == 400
@@ -206,6 +209,7 @@ def settings_for(pubsub: PubSub) -> dict[str, str]:
         "MAX_BYTES_UNDER_WAY": str(MAX_BODY_BYTES),
         "HANDLERS_PACKAGE": "tests.support.outcomes",
         "HANDLER_BUDGET_SECONDS": str(SLOW_SECONDS / 3),
+        "MAX_OVERDUE_RUNS": "2",
         "DESTINATION_BUDGET_SECONDS": "0.1",
         "PUSH_AUTH": "off",
     }

@@ -41,23 +41,33 @@ def push(worker: Service, event_id: str) -> int:
     return requests.post(f"http://127.0.0.1:{worker.port}/pubsub/push", json=body, timeout=60).status_code
 
 
+def push_until_it_runs(worker: Service, event_id: str, ledger: Ledger) -> int:
+    """Deliver an event again while the store does not answer, and return what the run was answered."""
+    status = push(worker, event_id)
+    while not ledger.count("begin"):
+        status = push(worker, event_id)
+    return status
+
+
+def outcomes(worker: Service) -> list[str]:
+    return [entry["outcome"] for entry in worker.canonical("delivery")]
+
+
 def test_a_worker_paused_beyond_its_lease_cannot_record_its_run(
     worker: Service, other: Service, ledger: Ledger
 ) -> None:
     event_id = f"paused-{worker.port}"
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(push, worker, event_id)
-        wait_until(lambda: ledger.count("begin") == 1, within=10)
+        late = pool.submit(push_until_it_runs, worker, event_id, ledger)
+        wait_until(lambda: ledger.count("begin") == 1, within=30)
         worker.child.signal(signal.SIGSTOP)
         ledger.gate.touch()
-        wait_until(lambda: push(other, event_id) == 204, within=30, every=0.5)
+        wait_until(lambda: push(other, event_id) == 204, within=40, every=0.5)
         worker.child.signal(signal.SIGCONT)
         status = late.result()
     wait_until(lambda: ledger.count("done") == 2, within=10)
 
-    assert status == 503
-    assert {entry["outcome"] for entry in worker.canonical("delivery")} == {"timed_out"}
-    assert [entry["outcome"] for entry in other.canonical("delivery")][-1] == "handled"
-    assert {entry["outcome"] for entry in other.canonical("delivery")[:-1]} == {"busy"}
-    assert (push(worker, event_id), push(other, event_id)) == (204, 204)
+    assert (status, outcomes(worker)[-1], outcomes(other)[-1]) == (503, "timed_out", "handled")
+    assert "busy" in outcomes(other)
+    wait_until(lambda: (push(worker, event_id), push(other, event_id)) == (204, 204), within=20)
     assert ledger.count("begin") == 2

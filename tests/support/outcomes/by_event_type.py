@@ -2,7 +2,7 @@ import time
 
 from relay import Event, Reject, Retry, on
 
-SLOW_SECONDS = 1.5
+SLOW_SECONDS = 4.5
 
 
 @on("fine")
