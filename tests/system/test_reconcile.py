@@ -115,7 +115,7 @@ def test_what_cannot_be_is_one_line_and_the_documented_status(tool: Tool, shop: 
     assert f"{ORDERS} events of {ORDERS} changed orders would be published" in counted.stdout
     assert "OneStock knows no order placed since 2099-01-01T00:00:00Z" in nobody.stderr
     assert "check ONESTOCK_SITE_ID, ONESTOCK_USER_ID and ONESTOCK_PASSWORD" in refused.stderr
-    assert unset.stderr.startswith("ONESTOCK_API_URL: ")
+    assert unset.stderr.startswith("ONESTOCK_API_URL is not set")
     assert "Traceback" not in refused.stderr + nobody.stderr + unset.stderr
     assert "another-test-password" not in refused.stderr
     assert shop.calls["POST /v2/login"] == 3
