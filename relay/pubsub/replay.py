@@ -117,4 +117,5 @@ def _events(subscription: PullSubscription, wanted: Range) -> Iterator[Pulled]:
             if wanted.holds(message) and message.delivery.event_id not in seen:
                 seen.add(message.delivery.event_id)
                 yield message
+        # Pub/Sub keeps the later events of an order back until the earlier ones are acknowledged.
         subscription.acknowledge(pulled)

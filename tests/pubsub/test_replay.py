@@ -14,7 +14,7 @@ from relay.pubsub.pull import Pulled
 from relay.pubsub.replay import Range, replay, retained
 from tests.pubsub.conftest import Place
 from tests.support.dead_letters import NOW, letter
-from tests.support.pubsub_proxy import SEEK, PubSubProxy
+from tests.support.pubsub_proxy import ACKNOWLEDGE, SEEK, PubSubProxy
 
 AN_HOUR = timedelta(hours=1)
 LAST_HOURS = Range(since=NOW - 3 * AN_HOUR, until=NOW)
@@ -82,5 +82,7 @@ def test_a_replay_reads_each_event_once_and_leaves_no_subscription(place: Place,
         found = [event.delivery.event_id for event in events]
 
     assert sorted(found) == ["a", "b"]
+    # Pub/Sub keeps the later events of an order back until the earlier ones are acknowledged.
+    assert proxy.calls[ACKNOWLEDGE] >= 1
     left = SubscriberClient().list_subscriptions(project="projects/test-relay")
     assert [each.name for each in left if "-replay-" in each.name and place.topic_path == each.topic] == []

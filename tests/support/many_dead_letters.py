@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ class Measured:
         """From the first publish to the last."""
         return self.last_publish_at - self.first_publish_at
 
+    most_at_once: int = 0
+    """How many publishes were under way side by side, at most."""
     first_publish_at: float = 0
     last_publish_at: float = 0
 
@@ -73,11 +76,18 @@ def put(pubsub: PubSub, count: int) -> None:
 def redrive(pubsub: PubSub, environ: dict[str, str], folder: Path, *, publish_seconds: float) -> Measured:
     """Run `relay dead-letters redrive` without a limit of its rate; each publish takes `publish_seconds` longer."""
     measured = Measured("", None, 0, 0, 0, defaultdict(list))
+    lock = threading.Lock()
+    under_way: set[int] = set()
 
     def publish(request: bytes, forward: Forward) -> bytes:
         measured.first_publish_at = measured.first_publish_at or time.monotonic()
+        with lock:
+            under_way.add(threading.get_ident())
+            measured.most_at_once = max(measured.most_at_once, len(under_way))
         time.sleep(publish_seconds)
         answer = forward(request)
+        with lock:
+            under_way.remove(threading.get_ident())
         message = PublishRequest.pb().FromString(request).messages[0]
         measured.published[message.ordering_key].append(message.attributes["event_id"])
         measured.last_publish_at = time.monotonic()

@@ -244,8 +244,7 @@ def test_many_dead_letters_go_back_in_sequence_though_each_publish_takes_long(
 
     assert measured.exit_status == 0, measured.output
     assert measured.published == {f"M-{n}": [f"M-{n}-0", f"M-{n}-1"] for n in range(200)}
-    one_after_another_seconds = 400 * 0.1
-    assert measured.seconds_of_publishing < one_after_another_seconds / 4
+    assert measured.most_at_once > 4
 
 
 def test_an_event_that_cannot_be_published_holds_back_those_of_its_order_alone(
