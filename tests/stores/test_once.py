@@ -1,4 +1,4 @@
-"""Claim, run, settle: work is done once, a failure gives the claim back, and a silent store is asked again and again."""
+"""Claim, run, settle: work is done once, a failure gives the claim back, a silent store is asked again and again."""
 
 from typing import Any
 
