@@ -155,10 +155,12 @@ class HandOver:
         age_seconds = (self._now() - event.received_at).total_seconds()
         if age_seconds < self._refund_wait_seconds:
             raise Retry(f"not refunded yet, since a piece could be refunded twice: {text}")
+        # What to do comes first: Pub/Sub cuts a long reason.
         return (
-            f"not refunded after {self._refund_wait_seconds:g} s, since a piece could be refunded twice: {text}. Look "
-            "at the order in OneStock: once quantity and index_ranges agree there, redrive this dead letter; else "
-            "refund by hand and discard it. If this happens to every order, check ONESTOCK_INDEX_RANGE_END"
+            f"not refunded after {self._refund_wait_seconds:g} s, since a piece could be refunded twice. Look at the "
+            "order in OneStock: once quantity and index_ranges agree there, redrive this dead letter; else refund by "
+            "hand and discard it. If this happens to every order, check ONESTOCK_INDEX_RANGE_END. "
+            f"In doubt: {text}"
         )
 
     def _order(self, orders: OrderLookup, order_id: str | None, parcel_id: str | None) -> Order | None:

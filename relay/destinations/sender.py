@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -85,7 +84,7 @@ class Sender:
             and answer.status not in _TRANSIENT
         ):
             raise Reject(text)
-        self._heed_retry_after(destination, answer.headers)
+        self._heed_retry_after(destination, answer)
         raise Retry(text)
 
     def _check_open(self, destination: Destination) -> None:
@@ -95,22 +94,11 @@ class Sender:
         if left > 0:
             raise Retry(f"{_shown(destination)} asked for a pause, of which {left:.0f} s are left")
 
-    def _heed_retry_after(self, destination: Destination, headers: Mapping[str, str]) -> None:
-        seconds = _seconds_of(headers.get("retry-after", ""), self._now())
-        if seconds > 0:
+    def _heed_retry_after(self, destination: Destination, answer: Answer) -> None:
+        seconds = answer.retry_after_seconds(self._now().timestamp())
+        if seconds:
             with self._lock:
                 self._closed_until[destination.host] = self._clock() + min(seconds, LONGEST_PAUSE_SECONDS)
-
-
-def _seconds_of(retry_after: str, now: datetime) -> float:
-    """Return how long Retry-After (seconds, or a date: RFC 9110) asks to wait; 0 where it says nothing."""
-    if retry_after.isascii() and retry_after.isdecimal():
-        return float(retry_after[:12])
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
 
 
 def _shown(destination: Destination) -> str:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -162,7 +161,7 @@ class Api:
                 status=status,
                 request_id=request_id,
                 may_have_happened=status != HTTPStatus.TOO_MANY_REQUESTS,
-                retry_after_seconds=_retry_after_seconds(answer.headers.get("retry-after"), self._now()),
+                retry_after_seconds=answer.retry_after_seconds(self._now()),
             )
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             kind = _REFUSALS.get(status, OneStockRefused)
@@ -246,19 +245,6 @@ def _pause(state: tenacity.RetryCallState) -> float:
 def _log_repeat(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     logger.info("%s; asked again in %g s", error, state.upcoming_sleep)
-
-
-def _retry_after_seconds(header: str | None, now: float) -> float | None:
-    """Return the pause that Retry-After asks for, in seconds or as a date; None if it holds neither."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-        return max(0.0, moment.timestamp() - now) if moment.tzinfo else None
-    except ValueError:
-        return None
 
 
 def _shown(answer: Answer, secrets: tuple[SecretStr, ...]) -> str:

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import httpcore
@@ -17,6 +19,7 @@ MAX_CONNECTIONS = 32  # gunicorn's worker runs 16 threads; handlers that exceed 
 KEEP_ALIVE_SECONDS = 30
 
 NEVER = float("inf")
+_LONGEST_NUMBER = 12  # Digits; no pause is longer than some thousand years.
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,20 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def retry_after_seconds(self, now: float) -> float | None:
+        """Return the pause that Retry-After asks for (seconds, or a date: RFC 9110), None if it asks for none.
+
+        `now` is in Unix seconds.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdecimal():
+            return float(text[:_LONGEST_NUMBER])
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now)
 
 
 class NoAnswer(Exception):

@@ -147,5 +147,6 @@ def test_pieces_that_stay_uncertain_are_a_dead_letter_that_a_person_can_act_on(
     [dead] = pubsub.dead_letters()
     reason = dead["attributes"]["dead_letter_reason"]
     assert outcomes[0] == "retry"
-    assert "its index_ranges (0 to 0) name 1 pieces and its quantity is 2. Look at the order in OneStock" in reason
+    assert "Look at the order in OneStock" in reason
+    assert reason.endswith("its index_ranges (0 to 0) name 1 pieces and its quantity is 2")
     assert customer.requests == []
