@@ -48,16 +48,17 @@ class Services:
 
     def candidate_url(self, role: str) -> str:
         """Return where the revision deployed last can be called before it has traffic. Raises DeployError."""
-        return str(self._target(self.name(role), CANDIDATE)["url"])
+        return str(_target(self._service(self.name(role)), CANDIDATE)["url"])
 
     def promote(self, role: str) -> str:
         """Give all traffic to the candidate and return its revision's name. Raises DeployError."""
         name = self.name(role)
-        new = str(self._target(name, CANDIDATE)["revisionName"])
-        latest = self._service(name)["status"]["latestCreatedRevisionName"]
+        service = self._service(name)
+        new = str(_target(service, CANDIDATE)["revisionName"])
+        latest = service["status"]["latestCreatedRevisionName"]
         if latest != new:
             raise DeployError(f"{name}: {latest} was made after the candidate {new}; deploy again, then promote")
-        old = self._serving(name) or new
+        old = _serving(service) or new
         tags = () if old == new else (f"--update-tags={PREVIOUS}={old}",)
         self.gcloud.change((*self._traffic(name), "--to-latest", *tags))
         return new
@@ -65,14 +66,14 @@ class Services:
     def rollback(self, role: str) -> str:
         """Give all traffic back to the revision before and return its name. Raises DeployError if there is none."""
         name = self.name(role)
-        old = str(self._target(name, PREVIOUS)["revisionName"])
+        old = str(_target(self._service(name), PREVIOUS)["revisionName"])
         self.gcloud.change((*self._traffic(name), f"--to-revisions={old}=100"))
         return old
 
     def serving_image(self, role: str) -> str:
         """Return the image of the revision that has the traffic. Raises DeployError if there is not one."""
         name = self.name(role)
-        serving = self._serving(name)
+        serving = _serving(self._service(name))
         if serving is None:
             raise DeployError(f"{name}: several revisions share the traffic; give it to one, then try again")
         revision = self.gcloud.read(("run", "revisions", "describe", serving, self._where))
@@ -112,21 +113,6 @@ class Services:
         if service is None:
             raise DeployError(f"{name}: there is no such service in {self.installation.region}; deploy it first")
         return service
-
-    def _targets(self, name: str) -> list[dict[str, Any]]:
-        targets: list[dict[str, Any]] = (self._service(name).get("status") or {}).get("traffic") or []
-        return targets
-
-    def _target(self, name: str, tag: str) -> dict[str, Any]:
-        for target in self._targets(name):
-            if target.get("tag") == tag:
-                return target
-        raise DeployError(f"{name}: no revision has the tag {tag} in {self.installation.region}; deploy it first")
-
-    def _serving(self, name: str) -> str | None:
-        """Return the revision that has all traffic, None if several share it."""
-        serving = [target for target in self._targets(name) if target.get("percent")]
-        return str(serving[0]["revisionName"]) if len(serving) == 1 else None
 
     def _caller(self, name: str) -> Grant:
         push = f"serviceAccount:{self.installation.account('push')}"
@@ -197,3 +183,21 @@ class Services:
 
 
 _ALL_USERS: Command = ("--invoker-iam-check", "--allow-unauthenticated")
+
+
+def _targets(service: dict[str, Any]) -> list[dict[str, Any]]:
+    targets: list[dict[str, Any]] = (service.get("status") or {}).get("traffic") or []
+    return targets
+
+
+def _target(service: dict[str, Any], tag: str) -> dict[str, Any]:
+    for target in _targets(service):
+        if target.get("tag") == tag:
+            return target
+    raise DeployError(f"{service['metadata']['name']}: no revision has the tag {tag}; deploy it first")
+
+
+def _serving(service: dict[str, Any]) -> str | None:
+    """Return the revision that has all traffic, None if several share it."""
+    serving = [target for target in _targets(service) if target.get("percent")]
+    return str(serving[0]["revisionName"]) if len(serving) == 1 else None

@@ -51,7 +51,7 @@ class Deployer:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
             check=False,
         )
 

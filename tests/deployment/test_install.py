@@ -17,7 +17,7 @@ from tests.support.google_cloud import GoogleCloud
 from tests.support.google_refusals import Call
 from tests.support.serving import serving_requests
 
-pytestmark = pytest.mark.timeout(1200)  # Three hundred runs of gcloud, most of them in the first fixture.
+pytestmark = pytest.mark.timeout(1800)  # Three hundred runs of gcloud, most of them in the first fixture.
 SETTINGS = {
     "ONESTOCK_HASH_KEYS": "key-1,key-0",
     "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum; Pub/Sub's is 31d.
