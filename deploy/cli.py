@@ -117,7 +117,7 @@ def rotate_key(*, finish: bool) -> None:
         f"The keys, newest first: gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
     )
     if not finish:
-        click.echo("Next: python -m relay webhooks rotate-key, then python -m deploy rotate-key --finish")
+        click.echo("Next: relay webhooks rotate-key, then python -m deploy rotate-key --finish")
 
 
 @deploy.command()

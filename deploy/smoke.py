@@ -58,7 +58,7 @@ def try_event(
     """
     topics = gcloud.read(TOPICS_LISTED) or []
     if any(topic["name"].endswith(f"/{pause_marker(installation)}") for topic in topics):
-        return "pushes are paused, so no event was tried; after `python -m relay resume`: python -m deploy smoke"
+        return "pushes are paused, so no event was tried; after `relay resume`: python -m deploy smoke"
     body = json.dumps({"topic": EVENT_TYPE, "smoke_id": uuid.uuid4().hex})
     event_id = hashlib.sha256(f"{EVENT_TYPE}\n{body}".encode()).hexdigest()
     gcloud.change(_publish(installation, body, event_id))
@@ -72,7 +72,7 @@ def try_event(
         sleep(_PAUSE_SECONDS)
     raise DeployError(
         f"event {event_id} of the type {EVENT_TYPE} was not handled within {within_seconds} s: {seen}; the receiver "
-        "is not promoted. See: python -m relay doctor. The worker's revision before: python -m deploy rollback worker"
+        "is not promoted. See: relay doctor. The worker's revision before: python -m deploy rollback worker"
     )
 
 

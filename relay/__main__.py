@@ -1,4 +1,4 @@
-"""`python -m relay`."""
+"""`python -m relay`, which is `relay`."""
 
 from relay.cli.app import main
 

@@ -1,1 +1,1 @@
-"""`python -m relay`: one module for each command."""
+"""`relay`: one module for each command."""

@@ -23,7 +23,11 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @click.group(
     name="dead-letters",
-    epilog="Examples: relay dead-letters list --reason timeout   relay dead-letters redrive --order ORD-1001 --dry-run",
+    epilog=(
+        "\b\nExamples:\n"
+        "  relay dead-letters list --reason timeout\n"
+        "  relay dead-letters redrive --order ORD-1001 --dry-run"
+    ),
 )
 def dead_letters() -> None:
     """List, show, redrive or discard what nobody could handle.

@@ -1,4 +1,4 @@
-"""`python -m relay doctor`: is everything set up as it must be, and if not, which command mends it."""
+"""`relay doctor`: is everything set up as it must be, and if not, which command mends it."""
 
 import json
 import os
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 _COLOURS = {"good": "green", "bad": "red", "unknown": "yellow"}
 
 
-@click.command(
-    epilog="Examples: GOOGLE_CLOUD_PROJECT=my-project python -m relay doctor   python -m relay doctor --json | jq"
-)
+@click.command(epilog=("\b\nExamples:\n  GOOGLE_CLOUD_PROJECT=my-project relay doctor\n  relay doctor --json | jq"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 @click.option("--strict", is_flag=True, help="Count an unknown as a problem.")
 @click.pass_obj

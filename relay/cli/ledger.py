@@ -1,4 +1,4 @@
-"""`python -m relay ledger`: whether anything was lost in a time, and what."""
+"""`relay ledger`: whether anything was lost in a time, and what."""
 
 import json
 import os
@@ -30,8 +30,12 @@ CANONICAL_LINES = 'jsonPayload.line=("webhook" OR "delivery")'
 
 
 @click.command(
-    epilog="Examples: python -m relay ledger --since 2026-01-31 --until 2026-02-01   python -m relay ledger --since 2d "
-    "--lines receiver.log --lines worker.log   python -m relay ledger --since 1d --publish-missing"
+    epilog=(
+        "\b\nExamples:\n"
+        "  relay ledger --since 2026-01-31 --until 2026-02-01\n"
+        "  relay ledger --since 2d --lines receiver.log --lines worker.log\n"
+        "  relay ledger --since 1d --publish-missing"
+    )
 )
 @click.option("--since", type=Moment(), required=True, help="From when: 1d (ago), or 2026-01-31T09:30:00Z.")
 @click.option("--until", type=Moment(), help="Until when; an hour ago if left out, since OneStock repeats a message "

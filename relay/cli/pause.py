@@ -1,4 +1,4 @@
-"""`python -m relay pause` and `resume`: stop the pushes to the worker for a while, and go on."""
+"""`relay pause` and `resume`: stop the pushes to the worker for a while, and go on."""
 
 import os
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DAY_SECONDS = 86_400
 
 
-@click.command(epilog='Example: python -m relay pause --reason "the shop system is being repaired"')
+@click.command(epilog='\b\nExample:\n  relay pause --reason "the shop system is being repaired"')
 @click.option("--reason", required=True, help="Why; `relay doctor` and `relay resume` show it to your colleagues.")
 @click.pass_obj
 def pause(switch: "PushSwitch | None", *, reason: str) -> None:
@@ -42,7 +42,7 @@ def pause(switch: "PushSwitch | None", *, reason: str) -> None:
     )
 
 
-@click.command(epilog="Example: python -m relay resume")
+@click.command(epilog="\b\nExample:\n  relay resume")
 @click.pass_obj
 def resume(switch: "PushSwitch | None") -> None:
     """Push to the worker again, exactly as before the pause.

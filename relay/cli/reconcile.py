@@ -1,4 +1,4 @@
-"""`python -m relay reconcile`: after an outage, publish the changes that OneStock's API tells."""
+"""`relay reconcile`: after an outage, publish the changes that OneStock's API tells."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from relay.onestock.reconcile import Progress, Scope
 
 
-@click.command(epilog="Example: python -m relay reconcile --since 2026-01-31T09:30:00Z --dry-run")
+@click.command(epilog="\b\nExample:\n  relay reconcile --since 2026-01-31T09:30:00Z --dry-run")
 @click.option("--since", type=Moment(), required=True, help="Changes from when: 2h (ago), or 2026-01-31T09:30:00Z.")
 @click.option("--until", type=Moment(), help="Changes until when; now if left out.")
 @catching_up.placed_since_option

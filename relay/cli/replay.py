@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relay.pubsub.pull import Pulled
 
 
-@click.command(epilog="Example: relay replay --since 2h --event-type order_state_changed --dry-run")
+@click.command(epilog="\b\nExample:\n  relay replay --since 2h --event-type order_state_changed --dry-run")
 @click.option("--since", type=Moment(), required=True, help="From when: 2h (ago), or 2026-01-31T09:30:00Z.")
 @click.option("--until", type=Moment(), help="Until when; now if left out.")
 @click.option("--event-type", help="Only this event type.")

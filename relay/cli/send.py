@@ -1,4 +1,4 @@
-"""`python -m relay send`: send a signed webhook to any receiver, and show the answer."""
+"""`relay send`: send a signed webhook to any receiver, and show the answer."""
 
 import json
 import os

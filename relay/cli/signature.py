@@ -1,4 +1,4 @@
-"""`python -m relay signature`: sign a body as OneStock does, and find out how a captured webhook is signed."""
+"""`relay signature`: sign a body as OneStock does, and find out how a captured webhook is signed."""
 
 import json
 import sys
@@ -22,8 +22,11 @@ def signature() -> None:
 
 @signature.command(
     "diagnose",
-    epilog="Examples: python -m relay signature diagnose captured.http   gcloud logging read 'jsonPayload.status=401' "
-    "--format=json | python -m relay signature diagnose",
+    epilog=(
+        "\b\nExamples:\n"
+        "  relay signature diagnose captured.http\n"
+        "  gcloud logging read 'jsonPayload.status=401' --format=json | relay signature diagnose"
+    ),
     help=f"Try every reading of a captured signature, and name the one that matches.\n\nFILE, or standard input, holds "
     f"{FORMS}. Exit status 1 if no reading matches.",
 )
@@ -46,8 +49,12 @@ def diagnose_command(*, file: BinaryIO, keys: tuple[bytes, ...], as_json: bool) 
 
 @signature.command(
     "sign",
-    epilog='Example: echo -n \'{"order_id":"ORD-1"}\' > body.json; curl -H "$(python -m relay signature sign '
-    'body.json)" --data-binary @body.json http://127.0.0.1:8080/webhooks/onestock/order_state_changed',
+    epilog=(
+        "\b\nExamples:\n"
+        '  echo -n \'{"order_id":"ORD-1"}\' > body.json\n'
+        '  curl -H "$(relay signature sign body.json)" --data-binary @body.json '
+        "http://127.0.0.1:8080/webhooks/onestock/order_state_changed"
+    ),
 )
 @click.argument("file", type=click.File("rb"), default="-")
 @keys_option

@@ -1,4 +1,4 @@
-"""`python -m relay trace`: what happened to an event, or to all events of an order."""
+"""`relay trace`: what happened to an event, or to all events of an order."""
 
 import json
 import re
@@ -18,8 +18,12 @@ _EVENT_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
 
 @click.command(
-    epilog="Examples: python -m relay trace 172843227e45   python -m relay trace --order ORD-1001 --since 30d   "
-    "python -m relay trace 172843227e45 --lines receiver.log --lines worker.log"
+    epilog=(
+        "\b\nExamples:\n"
+        "  relay trace 172843227e45\n"
+        "  relay trace --order ORD-1001 --since 30d\n"
+        "  relay trace 172843227e45 --lines receiver.log --lines worker.log"
+    )
 )
 @click.argument("event_id", required=False)
 @click.option("--order", "order_id", help="All events of this order.")

@@ -1,4 +1,4 @@
-"""`python -m relay webhooks`: show and change the webhooks at OneStock."""
+"""`relay webhooks`: show and change the webhooks at OneStock."""
 
 import json
 import os
@@ -27,7 +27,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(epilog="Examples: relay webhooks list   relay webhooks sync webhooks.yaml   relay webhooks rotate-key")
+@click.group(
+    epilog=("\b\nExamples:\n  relay webhooks list\n  relay webhooks sync webhooks.yaml\n  relay webhooks rotate-key")
+)
 def webhooks() -> None:
     """List, make, enable, pause and watch the webhooks at OneStock, and change their hash key.
 
@@ -93,7 +95,7 @@ def enable(*, ids: Sequence[str]) -> None:
     """Let webhooks send again, also the ones that OneStock has disabled."""
     _set_status(ids, "enabled")
     click.echo(
-        "OneStock dropped the events of a disabled webhook. Publish them: python -m relay reconcile --since TIME",
+        "OneStock dropped the events of a disabled webhook. Publish them: relay reconcile --since TIME",
         err=True,
     )
 
@@ -173,7 +175,7 @@ def rotate_key(*, journal: Path, overlap: float, probe: bool, yes: bool) -> None
     click.echo("Done. Take the old key out of ONESTOCK_HASH_KEYS now, and deploy the receiver.")
     click.echo(
         "If the old webhooks had more events waiting than they could send in the overlap, publish these: "
-        f"python -m relay reconcile --since {began_at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        f"relay reconcile --since {began_at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     )
 
 

@@ -102,7 +102,7 @@ def push_identity(account: str | None, audience: str | None) -> tuple[str, ...]:
 
 def resume(wanted: Topology) -> str:
     """Return the command that ends a pause."""
-    return f"{_environ(wanted.project, PUBSUB_SUBSCRIPTION=wanted.subscription)} python -m relay resume"
+    return f"{_environ(wanted.project, PUBSUB_SUBSCRIPTION=wanted.subscription)} relay resume"
 
 
 def apply_watch(project: str, email: str) -> str:

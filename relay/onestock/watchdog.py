@@ -129,14 +129,14 @@ def text_of(check: WebhookCheck) -> str:
     if check.is_reenabled:
         text += ", and was enabled again"
     elif webhook.is_disabled:
-        text += f": OneStock drops its events. Enable it: python -m relay webhooks enable {webhook.id}"
+        text += f": OneStock drops its events. Enable it: relay webhooks enable {webhook.id}"
     if check.may_miss_events:
         since = check.missing_since
         text += "; events may be missing since "
         text += (
-            f"{since:%Y-%m-%d %H:%M:%S} UTC: python -m relay reconcile --since {since:%Y-%m-%dT%H:%M:%SZ}"
+            f"{since:%Y-%m-%d %H:%M:%S} UTC: relay reconcile --since {since:%Y-%m-%dT%H:%M:%SZ}"
             if since is not None
-            else "a time that nobody has seen: python -m relay reconcile --since TIME"
+            else "a time that nobody has seen: relay reconcile --since TIME"
         )
     return f"{text}; {check.problem}" if check.problem else text
 

@@ -1,4 +1,4 @@
-"""What `python -m relay doctor` reads: where to look. What it looks at are the services' own settings."""
+"""What `relay doctor` reads: where to look. What it looks at are the services' own settings."""
 
 from pydantic import Field
 

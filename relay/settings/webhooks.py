@@ -1,4 +1,4 @@
-"""What the watchdog and `python -m relay webhooks` read about the webhooks at OneStock."""
+"""What the watchdog and `relay webhooks` read about the webhooks at OneStock."""
 
 from typing import Annotated, Self
 
@@ -40,7 +40,7 @@ class WatchdogSettings(OneStockSettings):
 
 
 class WebhookSettings(WatchdogSettings):
-    """What `python -m relay webhooks` reads."""
+    """What `relay webhooks` reads."""
 
     hash_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(split_commas)] = Field(
         default=(),

@@ -19,5 +19,7 @@ def test_a_table_fits_the_terminal_and_holds_everything(width: int) -> None:
     assert "".join(lines).count("x") == 91
 
 
-def test_a_file_gets_each_row_in_one_line() -> None:
+def test_a_file_gets_each_row_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     assert len(table(ROWS).splitlines()) == 2 + len(ROWS)

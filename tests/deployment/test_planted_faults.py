@@ -189,7 +189,7 @@ FAULTS: dict[str, tuple[Callable[[Installation], object], set[str]]] = {
         {"dead-letter subscription"},
     ),
     "the pushes are paused": (
-        lambda it: it.run("python -m relay pause --reason 'a planned repair'"),
+        lambda it: it.run("relay pause --reason 'a planned repair'"),
         {"pause"},
     ),
     "OneStock may not call the receiver": (private_receiver, {"OneStock may call receiver"}),

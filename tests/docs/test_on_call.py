@@ -22,7 +22,9 @@ def test_every_alert_stands_in_both_tables_and_no_other() -> None:
 
 def test_every_command_of_ours_exists() -> None:
     named = {
-        tuple(found.split()) for text in TEXTS for found in re.findall(r"python -m relay ((?:[a-z][a-z-]+ ?)+)", text)
+        tuple(found.split())
+        for text in TEXTS
+        for found in re.findall(r"(?m)(?:`|^    )relay ((?:[a-z][a-z-]+ ?)+)", text)
     }
 
     assert {words for words in named if not exists(words)} == set()

@@ -111,7 +111,7 @@ def test_it_enables_again_and_tells_since_when_events_may_be_missing(
     (finding,) = watchdog.look()
 
     assert (finding.is_reenabled, finding.missing_since, webhook.status) == (True, NOON - RETRIES, Status.ENABLED)
-    assert "python -m relay reconcile --since 2026-01-31T11:30:00Z" in caplog.text
+    assert "relay reconcile --since 2026-01-31T11:30:00Z" in caplog.text
 
 
 def test_an_outage_that_a_person_ended_is_told_too(kennel: Kennel, webhook: WebhookQueue, clock: Clock) -> None:

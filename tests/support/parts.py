@@ -121,7 +121,7 @@ class OneStock:
 
 @dataclass
 class Tool:
-    """`python -m relay` as a person on call runs it."""
+    """`relay` as a person on call runs it."""
 
     environ: dict[str, str]
 

@@ -107,7 +107,7 @@ def test_after_an_outage_the_customers_system_has_each_refund_and_shipment_once_
 
     with start_service("receiver", port=receiver.port, settings=tool.environ, output=tmp_path / "again.log"):
         found = look(worker)
-        advised = re.findall(r"python -m relay (reconcile --since \S+)", " ".join(found))
+        advised = re.findall(r"relay (reconcile --since \S+)", " ".join(found))
         life.after_the_outage()
         caught_up = tool.json(*advised[0].split(), "--yes")
         again = tool.json(*advised[0].split(), "--yes")

@@ -1,4 +1,4 @@
-"""`python -m relay webhooks` against the simulated OneStock: what it shows, makes, switches, and leaves alone."""
+"""`relay webhooks` against the simulated OneStock: what it shows, makes, switches, and leaves alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,7 +144,7 @@ def test_watching_by_hand_tells_and_has_an_exit_status(tool: Tool, simulator: Si
     bad = tool.run("webhooks", "watch")
 
     assert (fine.returncode, bad.returncode) == (0, 1)
-    assert "Enable it: python -m relay webhooks enable WH-1" in bad.stdout
+    assert "Enable it: relay webhooks enable WH-1" in bad.stdout
 
 
 def test_watching_by_hand_tells_of_each_webhook_once(tool: Tool, simulator: Simulator) -> None:
