@@ -1,5 +1,6 @@
 """How the two services run on Cloud Run, and how a revision is tried, promoted and taken back, with the real gcloud."""
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ SETTINGS = {
     "ONESTOCK_USER_ID": "a-user",
     "ONESTOCK_HASH_KEYS": "a-test-hash-key",
     "ONESTOCK_PASSWORD": "a-test-password",
-    "WORKER_SETTINGS": "RETENTION_SECONDS=864000 LOG_CONTENT=off"
+    "WORKER_SETTINGS": "RETENTION_SECONDS=4000000 LOG_CONTENT=off"
     " FORWARD_URLS=order_created=https://a.example.com *=https://b.example.com",
 }
 
@@ -96,7 +97,8 @@ def test_a_service_runs_as_the_design_asks_for(deployed: Deployer, role: str) ->
 
 def test_the_time_limits_are_in_their_order(deployed: Deployer) -> None:
     receiver = ReceiverSettings.from_environ({**environ_of(deployed, "receiver"), "K_SERVICE": "receiver"})
-    worker = WorkerSettings.from_environ({**environ_of(deployed, "worker"), "K_SERVICE": "worker"})
+    signing = {"DESTINATION_SECRETS": f"whsec_{base64.b64encode(b'made-for-this-test-of-deployment').decode()}"}
+    worker = WorkerSettings.from_environ({**environ_of(deployed, "worker"), **signing, "K_SERVICE": "worker"})
     timeouts = {
         role: service_of(deployed, role)["spec"]["template"]["spec"]["timeoutSeconds"]
         for role in ("receiver", "worker")
@@ -123,8 +125,8 @@ def test_the_receiver_always_runs_and_the_worker_is_private(deployed: Deployer) 
 
     assert receiver["run.googleapis.com/minScale"] == "1"
     assert (receiver["run.googleapis.com/ingress"], worker["run.googleapis.com/ingress"]) == ("all", "internal")
-    assert receiver["run.googleapis.com/invoker-iam-disabled"] == "true"
-    assert worker.get("run.googleapis.com/invoker-iam-disabled", "false") == "false"
+    assert receiver["run.googleapis.com/invoker-iam-disabled"].lower() == "true"
+    assert worker.get("run.googleapis.com/invoker-iam-disabled", "false").lower() == "false"
     push = f"serviceAccount:onestock-push@{deployed.cloud.project}.iam.gserviceaccount.com"
     assert callers == {"onestock-worker": [push]}
 
@@ -156,7 +158,7 @@ def test_secrets_are_references_to_one_version(deployed: Deployer) -> None:
 def test_the_worker_takes_further_settings(deployed: Deployer) -> None:
     environ = environ_of(deployed, "worker")
 
-    assert (environ["RETENTION_SECONDS"], environ["LOG_CONTENT"]) == ("864000", "off")
+    assert (environ["RETENTION_SECONDS"], environ["LOG_CONTENT"]) == ("4000000", "off")
     assert environ["FORWARD_URLS"] == "order_created=https://a.example.com *=https://b.example.com"
     assert environ["ONESTOCK_SITE_ID"] == "a-site"
 

@@ -34,8 +34,12 @@ def held(cloud: GoogleCloud, api: str, kind: str) -> list[dict[str, Any]]:
 
 
 def without_names(described_resource: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is named differently: the resource, its topics, and the push endpoint's identity."""
-    kept = {key: value for key, value in described_resource.items() if key not in {"name", "topic", "push_config"}}
+    """Drop what differs from the local run: names, topics, the push endpoint's identity, and the regions."""
+    kept = {
+        key: value
+        for key, value in described_resource.items()
+        if key not in {"name", "topic", "push_config", "message_storage_policy"}
+    }
     if kept.get("dead_letter_policy"):
         kept["dead_letter_policy"] = {"attempts": kept["dead_letter_policy"]["max_delivery_attempts"]}
     return kept
