@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench bench-report image-check lint format requirements clean
+.PHONY: help run test test-full soak bench bench-report image-check lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,9 @@ run: $(BIN)/relay ## Run emulator, receiver, worker and a OneStock simulator; Ct
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-full: $(VENV)/installed-dev ## The tests in their whole size: 20,000 events with faults, 100,000 requests of any shape for each endpoint
+	FULL=1 $(BIN)/python -m pytest tests/system/test_faults.py tests/system/test_fuzz.py $(ARGS)
 
 soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
 	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)

@@ -1,5 +1,6 @@
 """HTTP requests as bytes: a client library would correct what a test sends wrong on purpose."""
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,26 @@ def request(
 ) -> bytes:
     """Return one request with a framing that fits the body."""
     framing = {b"Transfer-Encoding": b"chunked"} if chunked else {b"Content-Length": str(len(body)).encode()}
-    lines = [b"%s: %s" % item for item in {b"Host": b"x", **headers, **framing}.items()]
-    head = b"\r\n".join([b"%s %s HTTP/1.1" % (method, path), *lines])
+    head = request_line(path, {**headers, **framing}, method=method).removesuffix(b"\r\n")
     sent = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked and body else b"0\r\n\r\n" if chunked else body
     return head + b"\r\n\r\n" + sent
+
+
+def request_line(path: bytes, headers: Mapping[bytes, bytes], *, method: bytes = b"POST") -> bytes:
+    """Return the request line and the header lines, each with its end, without the empty line behind them."""
+    lines = [b"%s: %s" % item for item in {b"Host": b"x", **headers}.items()]
+    return b"".join(b"%s\r\n" % line for line in [b"%s %s HTTP/1.1" % (method, path), *lines])
+
+
+def statuses(port: int, sent: bytes) -> list[int]:
+    """Send bytes on a connection of their own, hang up our side, and return the status of each answer."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        while more := connection.recv(65_536):
+            received += more
+    return [int(status) for status in re.findall(rb"^HTTP/1\.[01] ([0-9]{3}) ", received, re.MULTILINE)]
 
 
 @dataclass

@@ -13,10 +13,11 @@ from relay.local.emulator import Emulator
 from relay.local.processes import free_port
 from tests.support.parts import PubSub, Tool
 from tests.support.shop.ledger import Ledger
+from tests.support.sizes import ORDERS_WITH_FAULTS
 from tests.support.storm import Kind, RunningService, Storm, frozen, orders
 from tests.support.waiting import wait_until
 
-ORDERS = 2_000
+ORDERS = ORDERS_WITH_FAULTS
 EVENTS_OF_AN_ORDER = 10
 EVENTS = ORDERS * EVENTS_OF_AN_ORDER
 # A run that had its effect when its worker was killed, unrecorded, happens again: its effect has the event's id as key.

@@ -197,7 +197,7 @@ def test_nothing_is_published_without_a_yes(tool: Tool, shop: Simulator) -> None
     shop.site.move_order(ORDERS[0], "picking")
     until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
 
-    ended = tool.run("ledger", "--since", "1h", "--until", until, "--publish-missing", stdin="n\n")
+    ended = tool.run("ledger", "--since=1h", f"--until={until}", "--rate=0", "--publish-missing", stdin="n\n")
 
     assert ended.returncode == 1
     assert [text for text in ended.stdout.splitlines() if "never arrived" in text] == [missing_text(shop)]
@@ -210,7 +210,13 @@ def test_states_without_webhooks_can_be_left_out(tool: Tool, shop: Simulator) ->
     until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
 
     ended = tool.run(
-        "ledger", "--since=1h", f"--until={until}", "--except-state=picking", "--lines=-", stdin=line("published")
+        "ledger",
+        "--since=1h",
+        f"--until={until}",
+        "--rate=0",
+        "--except-state=picking",
+        "--lines=-",
+        stdin=line("published"),
     )
 
     assert ended.returncode == 0, ended.stdout
@@ -229,7 +235,7 @@ def test_a_line_that_is_a_little_older_than_its_change_is_found(
     )
     since, until = (datetime.fromtimestamp(moved["date"] + seconds, UTC).isoformat() for seconds in (0, 1))
 
-    ended = tool.json("ledger", f"--since={since}", f"--until={until}")
+    ended = tool.json("ledger", f"--since={since}", f"--until={until}", "--rate=0")
 
     assert (ended["changes"]["known"], ended["changes"]["under_way"]) == (1, 1)
 
