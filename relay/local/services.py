@@ -21,6 +21,7 @@ def start_service(name: str, *, port: int, settings: Mapping[str, str], output: 
     """
     environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     environ |= {"PORT": str(port), "BIND_HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environ["MALLOC_ARENA_MAX"] = "2"  # As the Dockerfile sets it.
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
     # gunicorn.conf.py knows the service by its name among the arguments.
     command = [*gunicorn, "--name", f"main:{name}()", app or f"main:{name}()"]

@@ -24,6 +24,7 @@ from relay.tracing import Trace
 PATH = "/webhooks/onestock"
 RETRY_AFTER_SECONDS = 30  # OneStock's own first pause ("Webhook configuration").
 PIECE_BYTES = 65_536
+CHUNKED_BUFFERS_BYTES = 4_000_000  # gunicorn holds copies of a chunk of up to 1 MiB while it takes a body apart.
 
 # What the caller is told: never why a signature failed, never a library's text.
 _ERRORS = {
@@ -85,13 +86,14 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
     """
     place.enter()
     length = request.content_length
-    if length is not None:
-        if length > max_bytes:
-            raise BodyTooLarge(f"the body has {length} bytes, {max_bytes} are allowed (MAX_BODY_BYTES)")
-        place.add(length)
+    if length is not None and length > max_bytes:
+        raise BodyTooLarge(f"the body has {length} bytes, {max_bytes} are allowed (MAX_BODY_BYTES)")
+    place.add(min(CHUNKED_BUFFERS_BYTES, max_bytes) if length is None else length)
     body = bytearray()
     try:
-        while len(body) <= max_bytes and (piece := request.stream.read(PIECE_BYTES)):
+        while piece := request.stream.read(PIECE_BYTES):
+            if len(body) + len(piece) > max_bytes:
+                raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are allowed (MAX_BODY_BYTES)")
             if length is None:
                 place.add(len(piece))
             body += piece
@@ -99,8 +101,6 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
         raise BodyIncomplete(f"the sender hung up after {len(body)} bytes of the body") from error
     except ParseException as error:
         raise BodyIncomplete(f"the chunks of the body are malformed: {error}") from error
-    if len(body) > max_bytes:
-        raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are allowed (MAX_BODY_BYTES)")
     # Where a `before_request` of the customer's has read the body, the stream is at its end, and werkzeug has kept it.
     whole = bytes(body) or request.get_data(cache=False)
     if length is not None and len(whole) < length:

@@ -108,8 +108,9 @@ class ReceiverSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _one_body_fits(self) -> Self:
-        if self.max_bytes_under_way < self.max_body_bytes:
-            raise ValueError("MAX_BYTES_UNDER_WAY: below MAX_BODY_BYTES, so that the largest webhook would never fit")
+        # A body that comes in chunks takes buffers beside itself.
+        if self.max_bytes_under_way < 2 * self.max_body_bytes:
+            raise ValueError("MAX_BYTES_UNDER_WAY: below twice MAX_BODY_BYTES, so that the largest webhook may not fit")
         return self
 
     @model_validator(mode="after")

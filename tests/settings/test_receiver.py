@@ -23,7 +23,7 @@ FAR_AHEAD = (datetime.now(UTC) + timedelta(days=15)).isoformat()
         ({"ONESTOCK_SIGNATURE": "record", "ONESTOCK_RECORD_UNTIL": FAR_AHEAD}, "more than 14 days ahead"),
         ({"ONESTOCK_SIGNATURE_TOLERANCE": "nan"}, "ONESTOCK_SIGNATURE_TOLERANCE"),
         ({"PUBLISH_BUDGET_SECONDS": "15"}, "PUBLISH_BUDGET_SECONDS"),
-        ({"MAX_BYTES_UNDER_WAY": "1000000"}, "MAX_BYTES_UNDER_WAY: below MAX_BODY_BYTES"),
+        ({"MAX_BYTES_UNDER_WAY": "1000000"}, "MAX_BYTES_UNDER_WAY: below twice MAX_BODY_BYTES"),
         ({"RECEIVER_THREADS": "80"}, "must be above MAX_WAITING_PUBLISHES"),
         ({"LOG_CONTENT": "some"}, "LOG_CONTENT"),
     ],

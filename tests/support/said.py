@@ -155,9 +155,9 @@ def outage(stage: Stage) -> None:
     """Let Pub/Sub not answer while more comes than fits. What it stores after all is delivered later: do this last."""
     stage.pubsub.emulator.freeze()
     try:
-        with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(stage.send, "fine", b"x" * (MAX_BODY_BYTES - number)) for number in range(2)]
-        assert [sent.result() for sent in waiting] == [503, 503]
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(stage.send, "fine", b"x" * (MAX_BODY_BYTES - number)) for number in range(3)]
+        assert [sent.result() for sent in waiting] == [503, 503, 503]
     finally:
         stage.pubsub.emulator.thaw()
 
@@ -206,7 +206,7 @@ def settings_for(pubsub: PubSub) -> dict[str, str]:
         "ONESTOCK_HASH_KEYS": HASH_KEY.decode(),
         "PUBLISH_BUDGET_SECONDS": "1",
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
-        "MAX_BYTES_UNDER_WAY": str(MAX_BODY_BYTES),
+        "MAX_BYTES_UNDER_WAY": str(2 * MAX_BODY_BYTES),
         "HANDLERS_PACKAGE": "tests.support.outcomes",
         "HANDLER_BUDGET_SECONDS": str(SLOW_SECONDS / 3),
         "MAX_OVERDUE_RUNS": "2",

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,8 +135,8 @@ def test_doctor_says_since_when_and_why_and_its_command_ends_the_pause(pubsub: P
 
     examined = operator.run("doctor", "--json")
     pause = next(finding for finding in json.loads(examined.stdout) if finding["check"] == "pause")
-    command = pause["commands"][0].replace("python", sys.executable)
-    environ = {**os.environ, **operator.environ}
+    command = pause["commands"][0]
+    environ = {**os.environ, **operator.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-c", command], cwd=ROOT, env=environ, check=True, capture_output=True, timeout=60)
 
     assert (examined.returncode, pause["verdict"]) == (1, "bad")
