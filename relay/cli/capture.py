@@ -35,15 +35,15 @@ _DEFAULT_SINCE = timedelta(days=1)
 @click.option("--into", default=KEPT, show_default=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--raw", "is_raw", is_flag=True, help="Keep bodies as they came, with personal data and signatures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-def capture(  # noqa: PLR0913 - one for each option
+def capture(
     *, files: Sequence[str], project: str | None, since: datetime | None, event_type: str | None, limit: int,
     into: Path, is_raw: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Keep the webhooks that the receiver has logged as files, one for each, masked.
 
-    A masked file keeps field names, ids, dates and states; every other value is "***", as with LOG_CONTENT=redacted. The
-    log lines come from the files that --lines names, else from the local run in this folder, also after its end, else
-    from Cloud Logging. Exit status 1 if no webhook is kept.
+    A masked file keeps field names, ids, dates and states; every other value is "***", as with LOG_CONTENT=redacted.
+    The log lines come from the files that --lines names, else from the local run in this folder, also after its end,
+    else from Cloud Logging. Exit status 1 if no webhook is kept.
     """
     # Imported here, so that --help does not wait for Google's client.
     from relay.investigation.captured import KeptWebhook

@@ -16,7 +16,11 @@ BODY = {
     "date": 1767225600,
     "customer_id": "invented@example.com",
     "invented@example.com": True,
-    "customer": {"name": "Invented", "phones": ["+33 100000000"], "address": [{"line": "Nowhere Road 1", "zip": 75999}]},
+    "customer": {
+        "name": "Invented",
+        "phones": ["+33 100000000"],
+        "address": [{"line": "Nowhere Road 1", "zip": 75999}],
+    },
     "delivery": {"id": {"latitude": 48.5}},
 }
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)

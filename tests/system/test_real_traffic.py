@@ -11,6 +11,8 @@ import pytest
 from relay.local.processes import Child, free_port, is_taken
 from relay.local.services import ROOT
 from relay.local.simulator import Simulator
+from tests.support.cloud_logging import CloudLogging
+from tests.support.parts import Tool
 from tests.support.waiting import wait_until
 from tests.system.test_local_run import Checkout, checkout
 
@@ -79,6 +81,28 @@ def test_a_file_that_holds_no_webhook_is_one_line(checkout: Checkout, content: b
     assert ended.stderr.startswith("some.json")
 
 
+def test_the_newest_webhooks_in_cloud_logging_are_kept_as_far_as_the_log_holds_them(tmp_path: Path) -> None:
+    contents = [{"order_id": "ORD-1"}, {"order_id": "ORD-2"}, "9000 bytes"]
+    entries = [
+        {
+            "logName": "projects/test-relay/logs/run.googleapis.com%2Fstdout",
+            "resource": {"type": "cloud_run_revision"},
+            "timestamp": f"2026-01-01T00:00:0{number}Z",
+            "insertId": str(number),
+            "jsonPayload": {"line": "webhook", "event_type": "order_state_changed", "content": content},
+        }
+        for number, content in enumerate(contents)
+    ]
+    with CloudLogging(entries).running() as running:
+        tool = Tool({"GOOGLE_CLOUD_PROJECT": "test-relay", **running.environ})
+        ended = tool.run("capture", "--since", "2026-01-01", "--limit", "2", "--into", str(tmp_path / "kept"))
+
+    [file] = (tmp_path / "kept").iterdir()
+    assert ended.stdout == f"{file}\n"
+    assert "ORD-2" in file.read_text()
+    assert "1 are left out: the log does not hold their whole body" in ended.stderr
+
+
 def test_every_shell_block_of_the_text_runs_or_says_why_not(checkout: Checkout, tmp_path: Path) -> None:
     checkout.environ["HANDLERS_PACKAGE"] = "tests.support.following"
     checkout.start("--rate", "0")
@@ -90,7 +114,9 @@ def test_every_shell_block_of_the_text_runs_or_says_why_not(checkout: Checkout, 
     (tmp_path / "Makefile").write_text(f"include {ROOT / 'Makefile'}\n")
     environ = {**checkout.environ, "PATH": f"{bin_}:{checkout.environ['PATH']}"}
 
-    for block in blocks((ROOT / "docs" / "local.md").read_text()):
+    runnable = blocks((ROOT / "docs" / "local.md").read_text())
+    assert [name for name in ("trigger", "capture", "fixtures") if name not in "".join(runnable)] == []
+    for block in runnable:
         script = block.replace("make ", f"make -o {bin_}/relay BIN={bin_} ")
         ended = subprocess.run(
             ["sh", "-ec", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
