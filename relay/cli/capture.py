@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from relay.cli.lines import LineFiles, lines_option, project_option
 from relay.cli.times import Moment
@@ -48,7 +49,10 @@ def capture(
     # Imported here, so that --help does not wait for Google's client.
     from relay.investigation.captured import KeptWebhook
 
-    if not files and not project and _LOCAL_LOG.exists():
+    told = click.get_current_context().get_parameter_source
+    if told("project") is ParameterSource.COMMANDLINE and told("files") is not ParameterSource.COMMANDLINE:
+        files = ()  # Who names a project means its log, although a local run goes on in this folder.
+    elif not files and not project and _LOCAL_LOG.exists():
         files = (str(_LOCAL_LOG),)
     since = since or datetime.now(UTC) - _DEFAULT_SINCE
     lines, place = _lines(files, project, since)

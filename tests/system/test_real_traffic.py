@@ -94,8 +94,18 @@ def test_the_newest_webhooks_in_cloud_logging_are_kept_as_far_as_the_log_holds_t
         for number, content in enumerate(contents)
     ]
     with CloudLogging(entries).running() as running:
-        tool = Tool({"GOOGLE_CLOUD_PROJECT": "test-relay", **running.environ})
-        ended = tool.run("capture", "--since", "2026-01-01", "--limit", "2", "--into", str(tmp_path / "kept"))
+        tool = Tool({"RELAY_LINES": __file__, **running.environ})
+        ended = tool.run(
+            "capture",
+            "--project",
+            "test-relay",
+            "--since",
+            "2026-01-01",
+            "--limit",
+            "2",
+            "--into",
+            str(tmp_path / "kept"),
+        )
 
     [file] = (tmp_path / "kept").iterdir()
     assert ended.stdout == f"{file}\n"
