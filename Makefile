@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full soak bench bench-report image-check lint format requirements clean
+.PHONY: help run fixtures test test-full soak bench bench-report image-check lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(BIN)/relay ## Run emulator, receiver, worker and a OneStock simulator; Ctrl-C stops all (ARGS="--help", NAME=value)
 	@exec $(BIN)/relay run $(ARGS)
+
+fixtures: $(BIN)/relay ## Make events for the tests of handlers from captured webhooks (ARGS=".relay/captured/FILE.json")
+	@$(BIN)/relay fixtures $(ARGS)
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)

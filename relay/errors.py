@@ -48,7 +48,7 @@ class HandlerError(ConfigurationError):
 
 
 class CaptureError(ConfigurationError):
-    """Whoever captured the request can mend it: what was given holds no webhook with its headers."""
+    """Whoever captured the request can mend it: a file holds no captured webhook, or cannot be used."""
 
 
 class SignatureError(RelayError):

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from relay.events import UNKNOWN_EVENT_TYPE, Delivery, Event, event_id_of
+from relay.errors import CaptureError
+from relay.events import UNKNOWN_EVENT_TYPE, Delivery, Event, event_id_of, moment_of
 from relay.local.simulator import Simulator, Site
 from relay.onestock import OneStock
 from relay.settings.onestock import OneStockSettings
@@ -21,30 +23,61 @@ DATE = 1_767_225_600  # 2026-01-01 00:00:00 UTC.
 class MakeEvent:
     """Makes events as the worker reads them from a webhook."""
 
-    def __call__(self, model: type[E], *, event_type: str | None = None, delivery_attempt: int = 1, **fields: Any) -> E:
+    fixtures: Path
+    """The folder of the events that `make fixtures` has made from received webhooks."""
+
+    def __call__(
+        self,
+        model: type[E],
+        *,
+        captured: str | None = None,
+        event_type: str | None = None,
+        delivery_attempt: int = 1,
+        **fields: Any,
+    ) -> E:
         """Return an event whose body holds `fields`, and a `date` unless they name one.
 
-        `event_type` is needed where the model describes none, or several. Raises UnreadableContent, as in the worker,
-        for fields that do not fit the model.
+        `captured` names a file of `fixtures` without `.json`: its fields are in the body, too, unless `fields` has
+        others. `event_type` is needed where there is no such file and the model describes no event type, or several.
+        Raises UnreadableContent, as in the worker, for fields that do not fit the model.
         """
-        content = {"date": DATE, **fields}
+        received = _received(self.fixtures, captured) if captured else {"content": {}}
+        content = {"date": DATE, **received["content"], **fields}
         body = json.dumps(content).encode()
-        name = event_type or min(model.event_types, default=UNKNOWN_EVENT_TYPE)
+        name = event_type or received.get("event_type") or min(model.event_types, default=UNKNOWN_EVENT_TYPE)
         delivery = Delivery(
             event_id=event_id_of(name, body),
             event_type=name,
             body=body,
-            received_at=datetime.fromtimestamp(content["date"], UTC),
+            received_at=moment_of(content["date"]) or datetime.fromtimestamp(DATE, UTC),
             delivery_attempt=delivery_attempt,
-            ordering_key=str(fields.get("order_id", "")),
+            ordering_key=str(content.get("order_id", "")),
         )
         return model.of(delivery, content)
 
 
+def _received(fixtures: Path, name: str) -> dict[str, Any]:
+    file = fixtures / f"{name}.json"
+    try:
+        received = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        names = ", ".join(sorted(one.stem for one in fixtures.glob("*.json"))) or "none; see: make fixtures"
+        raise CaptureError(f"There is no {file}. In this folder: {names}") from error
+    except (OSError, ValueError) as error:
+        raise CaptureError(f"{file} cannot be read: {error}") from error
+    if not isinstance(received, dict) or not isinstance(received.get("content"), dict):
+        raise CaptureError(f'{file} is no event; it needs {{"event_type": "...", "content": {{...}}}}')
+    return received
+
+
 @pytest.fixture
-def make_event() -> MakeEvent:
-    """Give what makes events: `make_event(OrderStateChanged, order_id="ORD-1", old_state="a", new_state="b")`."""
-    return MakeEvent()
+def make_event(request: pytest.FixtureRequest) -> MakeEvent:
+    """Give what makes events: `make_event(OrderStateChanged, order_id="ORD-1", old_state="a", new_state="b")`.
+
+    Captured events come from the folder `fixtures` beside the test, or beside a folder that the test is in.
+    """
+    beside = (folder / "fixtures" for folder in request.path.parents)
+    return MakeEvent(next((one for one in beside if one.is_dir()), request.path.parent / "fixtures"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,14 @@ def test_a_fulfilled_order_is_billed(
     )
 
     assert "Order ORD-1: a bill of 2 items" in caplog.text
+
+
+def test_a_captured_event_is_read(make_event: MakeEvent) -> None:
+    event = make_event(OrderStateChanged, captured="order_state_changed_packed", order_id="ORD-1")
+
+    assert (event.order_id, event.new_state, event.content["customer"]) == ("ORD-1", "packed", "***")
 """
+CAPTURED = '{"event_type": "order_state_changed", "content": {"new_state": "packed", "customer": "***"}}'
 FILES = {
     "handlers/__init__.py": '"""Ours."""\n',
     "handlers/billing.py": HANDLER,
@@ -63,6 +70,8 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("__init__.py", "conftest.py"):
         shutil.copy(ROOT / "tests" / "handlers" / name, tmp_path / "tests" / "handlers" / name)
     (tmp_path / "tests" / "__init__.py").touch()
+    (tmp_path / "tests" / "handlers" / "fixtures").mkdir()
+    (tmp_path / "tests" / "handlers" / "fixtures" / "order_state_changed_packed.json").write_text(CAPTURED)
     (tmp_path / "relay").symlink_to(ROOT / "relay")
     return tmp_path
 

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from relay.cli.capture import capture, fixtures
 from relay.cli.dead_letters import dead_letters
 from relay.cli.doctor import doctor
 from relay.cli.environment import use_local_run
@@ -38,6 +39,8 @@ for command in (
     trigger,
     rerun,
     send,
+    capture,
+    fixtures,
     signature,
     dead_letters,
     replay,

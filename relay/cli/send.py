@@ -7,12 +7,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import click
 import requests
 
+from relay.cli.capture import read_file
 from relay.cli.choices import chosen_event_type, chosen_order
 from relay.cli.keys import keys_option, signed_string_option
+from relay.investigation.diagnosis import Capture
 from relay.message import is_event_type
 from relay.receiver.signature import HEADER, sign
 from relay.settings.receiver import SignedString
@@ -38,9 +41,11 @@ class ReceiverAnswer:
 
 @click.command(
     epilog="\b\nExamples:\n  relay send order_state_changed\n"
-    "  relay send parcel_state_changed --order ORD-1 --field parcel_id=P-1 --url https://RECEIVER"
+    "  relay send parcel_state_changed --order ORD-1 --field parcel_id=P-1 --url https://RECEIVER\n"
+    "  relay send --captured .relay/captured/*.json"
 )
-@click.argument("event_type")
+@click.argument("names", metavar="EVENT_TYPE | FILE...", nargs=-1, required=True)
+@click.option("--captured", "is_captured", is_flag=True, help="Send what is in these files of `relay capture`.")
 @click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True)
 @keys_option
 @signed_string_option
@@ -52,32 +57,50 @@ class ReceiverAnswer:
 @click.option("--bad-signature", is_flag=True, help="Sign with another key: the answer must be 401.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def send(  # noqa: PLR0913 - one for each option
-    *, event_type: str, url: str, keys: tuple[bytes, ...], signed_string: SignedString, order_id: str | None,
-    fields: tuple[str, ...], body: BinaryIO | None, as_it_is: bool, duplicate: bool, bad_signature: bool, as_json: bool,
+    *, names: tuple[str, ...], is_captured: bool, url: str, keys: tuple[bytes, ...], signed_string: SignedString,
+    order_id: str | None, fields: tuple[str, ...], body: BinaryIO | None, as_it_is: bool, duplicate: bool,
+    bad_signature: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Send one signed webhook of EVENT_TYPE to a receiver, and print its answer and how long it took.
 
-    Exit status 1 if the answer is not the one that OneStock needs: 202, or 401 for a bad signature.
+    With --captured, send the webhook in each FILE, one after another, signed anew with the hash key given here.
+
+    Exit status 1 if an answer is not the one that OneStock needs: 202, or 401 for a bad signature.
     """
-    if not is_event_type(event_type):
-        raise click.UsageError("An event type has 1 to 128 characters, none of them a slash.")
-    event_type = event_type if as_it_is else chosen_event_type(event_type)
-    content = body.read() if body else _invented(event_type, chosen_order(order_id, os.environ), fields)
+    if is_captured and (order_id or fields or body):
+        raise click.UsageError("--captured sends what the files hold: leave out --order, --field and --body.")
+    if is_captured:
+        webhooks = [read_file(name) for name in names]
+    elif len(names) == 1:
+        webhooks = [_made(names[0], order_id, fields, body, as_it_is=as_it_is)]
+    else:
+        raise click.UsageError("Name one event type; files need --captured.")
     signed_with = (secrets.token_bytes(32),) if bad_signature else keys
-    target = f"{url.rstrip('/')}/webhooks/onestock/{event_type}"
-    answers = [
-        post(target, content, keys=signed_with, signed_string=signed_string) for _ in range(2 if duplicate else 1)
-    ]
+    answers: list[ReceiverAnswer] = []
+    for webhook in webhooks:
+        target = f"{url.rstrip('/')}/webhooks/onestock/{quote(webhook.event_type, safe='')}".rstrip("/")
+        times = range(2 if duplicate else 1)
+        got = [post(target, webhook.body, keys=signed_with, signed_string=signed_string) for _ in times]
+        answers += got
+        if not as_json:
+            click.echo(f"{webhook.event_type} to {target}: {webhook.body[:200].decode(errors='replace')}")
+            click.echo("\n".join(answer.shown for answer in got))
     if as_json:
         click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
-    else:
-        click.echo(f"{event_type} to {target}: {content[:200].decode(errors='replace')}")
-        for answer in answers:
-            click.echo(answer.shown)
     wanted = _UNAUTHORIZED if bad_signature else _ACKNOWLEDGED
     if any(answer.status != wanted for answer in answers):
         click.echo(f"OneStock needs a {wanted} here.", err=True)
         sys.exit(1)
+
+
+def _made(
+    event_type: str, order_id: str | None, fields: tuple[str, ...], body: BinaryIO | None, *, as_it_is: bool
+) -> Capture:
+    if not is_event_type(event_type):
+        raise click.UsageError("An event type has 1 to 128 characters, none of them a slash.")
+    event_type = event_type if as_it_is else chosen_event_type(event_type)
+    content = body.read() if body else _invented(event_type, chosen_order(order_id, os.environ), fields)
+    return Capture(headers=(), body=content, event_type=event_type)
 
 
 def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: SignedString) -> ReceiverAnswer:

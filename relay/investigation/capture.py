@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
+from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ValidationError, model_validator
 
@@ -15,6 +16,7 @@ from relay.investigation.entries import Entry, read_entries
 from relay.receiver.signature import HEADER
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/[0-9.]+", re.ASCII)
+_EVENT_TYPE = re.compile(rb"[A-Z]+ \S*/webhooks/onestock/([^/?#\s]+)", re.ASCII)
 _HEADER_LINE = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
@@ -32,6 +34,16 @@ def read_captures(data: bytes) -> list[Capture]:
     return captures
 
 
+def read_request(data: bytes) -> Capture:
+    """Return the webhook captured in `data`, a file of `relay capture` or a raw HTTP request. Raises CaptureError."""
+    captures = _from_json(data) or _from_http(data)
+    if not captures:
+        raise CaptureError(
+            "holds no captured webhook; give a file that `relay capture` has written, or a raw HTTP request"
+        )
+    return captures[0]
+
+
 def _pairs(headers: Any) -> Any:
     """Accept a mapping, and a list of pairs."""
     return tuple(headers.items()) if isinstance(headers, dict) else headers
@@ -41,6 +53,8 @@ class _Request(BaseModel):
     headers: Annotated[tuple[Header, ...], BeforeValidator(_pairs)]
     body: str | None = None
     body_base64: str | None = None
+    event_type: str = ""
+    masked: bool = False
 
     @model_validator(mode="after")
     def _has_one_body(self) -> Self:
@@ -62,7 +76,8 @@ def _from_json(data: bytes) -> list[Capture]:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise CaptureError(f"The captured request is incomplete: {problems[0]['msg']}") from error
-    return [Capture(headers=request.headers, body=body)]
+    whole = not request.masked
+    return [Capture(headers=request.headers, body=body, body_is_whole=whole, event_type=request.event_type)]
 
 
 def _unbased(text: str | None) -> bytes:
@@ -75,19 +90,22 @@ def _unbased(text: str | None) -> bytes:
 def _from_log(data: bytes) -> Iterator[Capture]:
     for entry in read_entries(data.decode(errors="replace")):
         if entry.fields.get("line") == "webhook" and "signature_header" in entry.fields:
-            yield _of_entry(entry)
+            yield capture_of(entry)
 
 
-def _of_entry(entry: Entry) -> Capture:
+def capture_of(entry: Entry) -> Capture:
+    """Return what the receiver's log line of a webhook holds of it. Raises CaptureError for base64 that is none."""
     fields = entry.fields
-    header = fields["signature_header"]
+    header, content = fields.get("signature_header"), fields.get("content", "")
     headers = ((HEADER, header),) if isinstance(header, str) else ()
     if isinstance(fields.get("content_base64"), str):
         body = _unbased(fields["content_base64"])
     else:
-        body = str(fields.get("content", "")).encode()
+        # A masked body is JSON in the line's JSON.
+        body = (content if isinstance(content, str) else json.dumps(content)).encode()
     # A body that the log has cut or masked has another length.
-    return Capture(headers=headers, body=body, body_is_whole=len(body) == fields.get("body_bytes"))
+    whole = isinstance(content, str) and len(body) == fields.get("body_bytes")
+    return Capture(headers=headers, body=body, body_is_whole=whole, event_type=str(fields.get("event_type", "")))
 
 
 def _from_http(data: bytes) -> list[Capture]:
@@ -104,4 +122,11 @@ def _from_http(data: bytes) -> list[Capture]:
     if "transfer-encoding" in known:
         raise CaptureError("The captured body is in chunks; write it as one, or give the request as JSON")
     length = known.get("content-length", "")
-    return [Capture(headers=headers, body=body[: int(length)] if length.isdecimal() and length.isascii() else body)]
+    named = _EVENT_TYPE.match(first)
+    return [
+        Capture(
+            headers=headers,
+            body=body[: int(length)] if length.isdecimal() and length.isascii() else body,
+            event_type=unquote(named[1].decode(errors="replace")) if named else "",
+        )
+    ]

@@ -32,7 +32,9 @@ class Capture:
     headers: tuple[Header, ...]
     body: bytes
     body_is_whole: bool = True
-    """False if a log has cut or masked the body: then only a signature over the timestamp alone can match."""
+    """False if the body was cut or masked: then only a signature over the timestamp alone can match."""
+    event_type: str = ""
+    """Empty if the capture does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
