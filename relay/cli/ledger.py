@@ -76,7 +76,7 @@ def ledger(  # noqa: PLR0913 - one for each option
                  event, for a repeat of it, or for a synthetic event of the same change (reconcile)
     dead letter  a handler has rejected it, nobody could read it, or Pub/Sub gave up; see: dead-letters list
     under way    published, and not handled yet
-    no handler   acknowledged, but no handler wants its event type
+    unhandled    acknowledged, but no handler wants its event type
     missing      never arrived, was never answered 202, or Pub/Sub dropped it after 7 days
 
     A change counts once, however often it was sent, delivered or made up. Events of other event types, of which

@@ -28,7 +28,7 @@ class Standing(StrEnum):
     HANDLED = "handled"
     DEAD_LETTER = "dead letter"
     UNDER_WAY = "under way"
-    UNHANDLED = "no handler"
+    UNHANDLED = "unhandled"
     MISSING = "missing"
 
 
