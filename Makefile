@@ -1,10 +1,12 @@
 # The image's version first, also one that pyenv has installed without activating it.
 PYTHON ?= $(shell for p in python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+OLDEST := $(shell for p in python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python3.11); do $$p -c '' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+WITHOUT_PROCESSES := tests/destinations tests/investigation tests/onestock tests/receiver tests/settings tests/worker tests/test_logs.py tests/test_message.py tests/test_parsers.py tests/test_registry.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run fixtures test test-full soak bench bench-report image-check lint format requirements clean
+.PHONY: help run fixtures test test-oldest test-full soak bench bench-report image-check lint format requirements clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,6 +19,11 @@ fixtures: $(BIN)/relay ## Make events for the tests of handlers from captured we
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-oldest: ## The tests without processes, on the oldest Python that the relay runs on
+	@test -n "$(OLDEST)" || { echo "Python 3.11 was not found: install it to run the tests on the oldest version" >&2; exit 2; }
+	$(MAKE) --no-print-directory PYTHON=$(OLDEST) VENV=.venv-oldest .venv-oldest/installed-dev
+	.venv-oldest/bin/python -m pytest -n 2 $(WITHOUT_PROCESSES)
 
 test-full: $(VENV)/installed-dev ## The tests in their whole size: 20,000 events with faults, 100,000 requests of any shape for each endpoint
 	FULL=1 $(BIN)/python -m pytest tests/system/test_faults.py tests/system/test_fuzz.py $(ARGS)
@@ -45,7 +52,7 @@ requirements: $(VENV)/installed ## Pin requirements*.in anew, with hashes
 	$(BIN)/pip install --quiet uv && for f in requirements requirements-firestore deploy/requirements requirements-dev bench/requirements; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements' $$f.in -o $$f.txt; done
 
 clean: ## Remove what make made
-	rm -rf $(VENV) bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=..." >&2; exit 2; }

@@ -163,7 +163,7 @@ class _Event:
             self.received_at = min(self.received_at or entry.time, entry.time)
             content = _content_of(entry.fields)
             self.has_content = self.has_content or content is not None
-            self.change = self.change or _change_told_by(self.event_type, content or {})
+            self.change = self.change or _change_in(self.event_type, content or {})
 
     @property
     def is_acknowledged(self) -> bool:
@@ -199,8 +199,8 @@ def _content_of(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _change_told_by(event_type: str, content: Mapping[str, Any]) -> Change | None:
-    change = Change.told_by(event_type, content)
+def _change_in(event_type: str, content: Mapping[str, Any]) -> Change | None:
+    change = Change.in_event(event_type, content)
     old_state = content.get("old_state")
     return replace(change, old_state=old_state) if change and isinstance(old_state, str) else change
 

@@ -72,7 +72,7 @@ class CustomerSystem:
     @contextmanager
     def running(self, port: int = 0) -> Iterator[str]:
         """Serve on 127.0.0.1 while the block runs, and give the URL."""
-        server = _Server(("127.0.0.1", port), _handler_for(self.receive))
+        server = _CustomerServer(("127.0.0.1", port), _handler_for(self.receive))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -108,7 +108,7 @@ class CustomerSystem:
         return reply
 
 
-class _Server(ThreadingHTTPServer):
+class _CustomerServer(ThreadingHTTPServer):
     daemon_threads = True
     # A kept-alive connection would otherwise be waited for at the end.
     block_on_close = False

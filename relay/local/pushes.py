@@ -89,7 +89,7 @@ class PushGate:
     @contextmanager
     def open(self, port: int) -> Iterator[str]:
         """Take pushes on 127.0.0.1 while the block runs, and give the URL."""
-        server = _Server(("127.0.0.1", port), _handler_of(self))
+        server = _GateServer(("127.0.0.1", port), _handler_of(self))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -203,7 +203,7 @@ class PushGate:
         return True
 
 
-class _Server(ThreadingHTTPServer):
+class _GateServer(ThreadingHTTPServer):
     daemon_threads = True
     # A kept-alive connection would otherwise be waited for at the end.
     block_on_close = False

@@ -27,7 +27,7 @@ class Change:
     old_state: str | None = None
 
     @classmethod
-    def told_by(cls, event_type: str, content: Mapping[str, Any]) -> Self | None:
+    def in_event(cls, event_type: str, content: Mapping[str, Any]) -> Self | None:
         """Return the change that an event tells of; None for other event types, and where the body does not say."""
         order_id, new_state, date = content.get("order_id"), content.get("new_state"), content.get("date")
         if event_type != EVENT_TYPE or not order_id or not new_state or moment_of(date) is None:

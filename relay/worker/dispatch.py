@@ -213,7 +213,7 @@ class Dispatcher:
         sequence = None
         if handler.latest_only and delivery.ordering_key:
             sequence = Sequence(f"latest/{delivery.ordering_key}/{handler.name}", occurred_at.timestamp())
-        change = Change.told_by(delivery.event_type, content)
+        change = Change.in_event(delivery.event_type, content)
         tolerance_seconds = self._limits.date_tolerance_seconds if delivery.is_synthetic else 0
         changes = change.identities(tolerance_seconds=tolerance_seconds) if change else []
         change_keys = tuple(f"{identity}/{handler.name}" for identity in changes)
