@@ -18,15 +18,15 @@ fixtures: $(BIN)/relay ## Make events for the tests of handlers from captured we
 	@$(BIN)/relay fixtures $(ARGS)
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-oldest: ## The tests without processes, on the oldest Python that the relay runs on
 	@test -n "$(OLDEST)" || { echo "Python 3.11 was not found: install it to run the tests on the oldest version" >&2; exit 2; }
 	$(MAKE) --no-print-directory PYTHON=$(OLDEST) VENV=.venv-oldest .venv-oldest/installed-dev
 	.venv-oldest/bin/python -m pytest -n 2 $(WITHOUT_PROCESSES)
 
-test-full: $(VENV)/installed-dev ## The tests in their whole size: 20,000 events with faults, 100,000 requests of any shape for each endpoint
-	FULL=1 $(BIN)/python -m pytest tests/system/test_faults.py tests/system/test_fuzz.py $(ARGS)
+test-full: $(VENV)/installed-dev ## What CI has no time for: 20,000 events with faults, 200,000 requests of any shape, all of deploy
+	FULL=1 $(BIN)/python -m pytest -m "not soak and not image" -n 3 --dist loadfile tests/system/test_faults.py tests/system/test_fuzz.py tests/deployment $(ARGS)
 
 soak: $(VENV)/installed-dev ## Ten minutes of load and faults; not part of the tests
 	$(BIN)/python -m pytest -m soak -s tests/soak $(ARGS)

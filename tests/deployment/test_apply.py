@@ -22,7 +22,7 @@ from tests.support.google_cloud import NUMBER, GoogleCloud
 from tests.support.google_refusals import Call
 from tests.support.in_the_cloud import Described, described, grants, held, without_names
 
-pytestmark = pytest.mark.timeout(1200)  # A hundred runs of gcloud, most of them in the first fixture.
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]  # A hundred runs of gcloud, most in the first fixture.
 WORKER = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
 SETTINGS = {
     "ALERT_EMAIL": "on-call@example.com",

@@ -25,7 +25,7 @@ from tests.deployment.conftest import Deployer, somebody
 from tests.support.examined_cloud import INVOKER_CHECK_IS_OFF, ExaminedCloud, FromOutside
 from tests.support.google_cloud import NUMBER
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 IMAGE = f"europe-west1-docker.pkg.dev/p/onestock/relay@sha256:{'a' * 64}"
 ADDRESS = "on-call@example.com"
 SETTINGS = {
