@@ -13,7 +13,7 @@ from relay.local.processes import free_port
 settings.register_profile("relay", deadline=None)
 settings.load_profile("relay")
 
-LONGEST = ("test_faults.py", "test_fuzz.py")
+LONGEST = ("test_install.py", "test_faults.py", "test_fuzz.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

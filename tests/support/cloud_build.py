@@ -28,12 +28,12 @@ class CloudBuild:
     """What each step that ran printed."""
     _threads: list[threading.Thread] = field(default_factory=list)
 
-    def upload(self, name: str, multipart: bytes) -> Reply:
-        """Keep an uploaded object: the second part of a body in MIME."""
+    def upload(self, bucket: str, name: str, multipart: bytes) -> Reply:
+        """Keep an object uploaded to a bucket: the second part of a body in MIME."""
         boundary = multipart.split(b"\n", 1)[0].rstrip(b"\r")
         content = multipart.split(boundary)[2].split(b"\n\n", 1)[1].removesuffix(b"\n")
         self.uploads[name] = content
-        return Reply({"name": name, "size": str(len(content)), "generation": "1", "bucket": "sources"})
+        return Reply({"name": name, "size": str(len(content)), "generation": "1", "bucket": bucket})
 
     def submit(self, wanted: Mapping[str, Any], project: str, number: str) -> Reply:
         """Take a build and start it, if it has sources."""

@@ -109,7 +109,7 @@ class GoogleCloud:
             if refusal is not None:
                 return refusal
             if api == "upload":
-                return self.build.upload(query["name"], request.body)
+                return self.build.upload(path.split("b/", 1)[1].split("/", 1)[0], query["name"], request.body)
             if api == "pubsub" and not rest.endswith("IamPolicy"):
                 return self._through(request, rest + (f"?{url.query}" if url.query else ""), query, body)
             if request.method != "GET" and not call.path.endswith(":getIamPolicy"):
@@ -253,7 +253,7 @@ class GoogleCloud:
             wanted = {**wanted, "name": f"{call.path}/{name}"}
         elif call.api == "bigquery":
             name = call.body["tableReference"]["tableId"]
-            wanted = {**wanted, "id": f"{self.project}:{call.path.split('/')[3]}.{name}"}
+            wanted = {**wanted, "id": f"{self.project}:{call.path.split('/')[-2]}.{name}"}
         elif call.api in {"compute", "storage"}:
             name = wanted["name"]
         elif call.api in {"logging", "cloudscheduler"}:
