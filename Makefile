@@ -18,7 +18,7 @@ fixtures: $(BIN)/relay ## Make events for the tests of handlers from captured we
 	@$(BIN)/relay fixtures $(ARGS)
 
 test: $(VENV)/installed-dev ## Run all tests on the real emulators (ARGS="tests/handlers")
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-oldest: ## The tests without processes, on the oldest Python that the relay runs on
 	@test -n "$(OLDEST)" || { echo "Python 3.11 was not found: install it to run the tests on the oldest version" >&2; exit 2; }
