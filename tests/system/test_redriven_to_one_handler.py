@@ -1,10 +1,18 @@
 """A redrive of what one handler rejected runs this handler alone, also where the store has forgotten the others."""
 
+import pytest
+
+from relay.local.emulator import Emulator
 from tests.support.parts import PubSub, Service, order_event
 from tests.support.pushes import outcome_of, sent_by_onestock
 from tests.support.shop.ledger import Ledger
 
 FORGOTTEN = sent_by_onestock(order_event("ORD-1"))
+
+
+@pytest.fixture(params=["memory", "firestore"])
+def settings(settings: dict[str, str], request: pytest.FixtureRequest, firestore_emulator: Emulator) -> dict[str, str]:
+    return {**settings, "IDEMPOTENCY_STORE": request.param, "FIRESTORE_EMULATOR_HOST": firestore_emulator.host}
 
 
 def test_only_the_handler_that_rejected_the_event_runs_again(
