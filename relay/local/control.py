@@ -1,17 +1,17 @@
 """What `relay trigger` and `relay rerun` ask of the run that goes on: HTTP on loopback, JSON both ways."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from relay.errors import ConfigurationError, PublishError, RelayError
 from relay.local.pushes import PushGate
 from relay.local.scenarios import SCENARIOS, Stage
+from relay.local.serving import serving
 from relay.pubsub.publisher import Publisher
 
 PUBLISH_BUDGET_SECONDS = 10
@@ -47,17 +47,8 @@ class Control:
     @contextmanager
     def open(self) -> Iterator[str]:
         """Answer on 127.0.0.1 while the block runs, and give the URL."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        server.daemon_threads = True
-        server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with serving(_handler_of(self)) as url:
+            yield url
 
 
 def _handler_of(control: Control) -> type[BaseHTTPRequestHandler]:

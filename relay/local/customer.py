@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from relay.local.serving import serving
 
 TAKEN, UNAUTHORIZED = 204, 401
 
@@ -72,15 +74,8 @@ class CustomerSystem:
     @contextmanager
     def running(self, port: int = 0) -> Iterator[str]:
         """Serve on 127.0.0.1 while the block runs, and give the URL."""
-        server = _CustomerServer(("127.0.0.1", port), _handler_for(self.receive))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with serving(_handler_for(self.receive), port=port) as url:
+            yield url
 
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Take one request, and return what to answer."""
@@ -106,12 +101,6 @@ class CustomerSystem:
                 self._taken[webhook_id] = received
         self._report(received)
         return reply
-
-
-class _CustomerServer(ThreadingHTTPServer):
-    daemon_threads = True
-    # A kept-alive connection would otherwise be waited for at the end.
-    block_on_close = False
 
 
 def _handler_for(receive: Callable[[str, Mapping[str, str], bytes], Reply]) -> type[BaseHTTPRequestHandler]:

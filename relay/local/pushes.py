@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import requests
 
 from relay.errors import PublishError
 from relay.events import Delivery
+from relay.local.serving import serving
 from relay.message import Attribute, Message
 from relay.pubsub.publisher import Publisher
 
@@ -89,16 +90,11 @@ class PushGate:
     @contextmanager
     def open(self, port: int) -> Iterator[str]:
         """Take pushes on 127.0.0.1 while the block runs, and give the URL."""
-        server = _GateServer(("127.0.0.1", port), _handler_of(self))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            self.lead_to(None)
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with serving(_handler_of(self), port=port) as url:
+            try:
+                yield url
+            finally:
+                self.lead_to(None)
 
     def lead_to(self, worker: str | None) -> None:
         """Put the worker at this URL in charge; None holds what is pushed from here on."""
@@ -201,12 +197,6 @@ class PushGate:
             return False
         self._gave_up(one.delivery)
         return True
-
-
-class _GateServer(ThreadingHTTPServer):
-    daemon_threads = True
-    # A kept-alive connection would otherwise be waited for at the end.
-    block_on_close = False
 
 
 def _handler_of(gate: PushGate) -> type[BaseHTTPRequestHandler]:
