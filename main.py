@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from relay.errors import ConfigurationError
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 # gunicorn's own code for "the app cannot be loaded": the master then stops instead of starting workers for ever.
 APP_LOAD_ERROR = 4
 
+P = ParamSpec("P")
 
-def _stopping_on_misconfiguration(factory: "Callable[[], Flask]") -> "Callable[[], Flask]":
+
+def _stopping_on_misconfiguration(factory: "Callable[P, Flask]") -> "Callable[P, Flask]":
     @wraps(factory)
-    def make() -> "Flask":
+    def make(*args: P.args, **kwargs: P.kwargs) -> "Flask":
         try:
-            return factory()
+            return factory(*args, **kwargs)
         except ConfigurationError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(APP_LOAD_ERROR) from None
@@ -49,8 +51,8 @@ def receiver() -> "Flask":
 
 
 @_stopping_on_misconfiguration
-def worker() -> "Flask":
-    """Make the WSGI app that Pub/Sub pushes to."""
+def worker(memory_socket: str | None = None) -> "Flask":
+    """Make the WSGI app that Pub/Sub pushes to; with the local run's memory as its store where a socket is given."""
     from relay import logs
     from relay.destinations import HandOver
     from relay.onestock import OneStock
@@ -67,7 +69,13 @@ def worker() -> "Flask":
     settings = WorkerSettings.from_environ(os.environ)
     logs.configure(project=settings.project, service="worker")
     handlers = imported(settings.handlers_package)
-    store = store_of(settings)
+    if memory_socket:
+        # The image's services do without multiprocessing.
+        from relay.local.run_memory import connected
+
+        store = connected(memory_socket)
+    else:
+        store = store_of(settings)
     onestock = OneStock.connected(settings.onestock) if settings.onestock else None
     hand_over = HandOver.connected(
         settings.destinations, store=store, lease_seconds=settings.lease_seconds, orders=onestock

@@ -13,6 +13,9 @@
     |- PublishError             Pub/Sub did not confirm the message: 503, the sender tries again
     |- PubSubError              Pub/Sub did not do what a command asked for: one line, exit status 1
     |- LogUnreadable            the services' log lines cannot be read: one line, exit status 1
+    |- LogUnwritable            Cloud Logging does not take an entry: others could not see an action of the console
+    |- ActionRefused            the console may not do what its reader asks for: 400, 403 or 409
+    |- PlanRefused              the reader of the console has chosen no dead letters, or too many: 400
     |- DeadLetterIdRefused      an id given to a command names no dead letter, or several: one line, exit status 1
     |- EnvelopeError            the request is not a push from Pub/Sub: 400
     |- AuthenticationError      the caller is not our push subscription: 401 or 403
@@ -85,6 +88,22 @@ class PubSubError(RelayError):
 
 class LogUnreadable(RelayError):
     """Whoever runs the command can mend it, or try again: the services' log lines cannot be read."""
+
+
+class LogUnwritable(RelayError):
+    """Whoever runs the command can mend it, or try again: Cloud Logging does not take an entry."""
+
+
+class ActionRefused(RelayError):
+    """The reader of the console may not do this, or did not say why; nothing was changed. `status` is the answer."""
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class PlanRefused(RelayError):
+    """The reader of the console can mend it: no dead letters are chosen, or too many for one plan."""
 
 
 class DeadLetterIdRefused(RelayError):

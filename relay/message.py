@@ -78,15 +78,13 @@ def _order_id_or_nothing(value: Any) -> str:
     return value
 
 
-def _event_type_or_unknown(value: Any) -> str:
-    return value if is_event_type(value) else UNKNOWN_EVENT_TYPE
-
-
 class _Routing(BaseModel):
     """The two fields of a body that decide where it goes. Nothing in a body can make this fail but bad JSON."""
 
     order_id: Annotated[str, BeforeValidator(_order_id_or_nothing)] = ""
-    topic: Annotated[str, BeforeValidator(_event_type_or_unknown)] = UNKNOWN_EVENT_TYPE
+    topic: Annotated[str, BeforeValidator(lambda it: it if is_event_type(it) else UNKNOWN_EVENT_TYPE)] = (
+        UNKNOWN_EVENT_TYPE
+    )
 
 
 _NO_ROUTING = _Routing()
@@ -235,6 +233,7 @@ class Message:
             delivery_attempt=delivery_attempt,
             ordering_key=self.ordering_key or routing.order_id,
             generation=_count(self.attributes, Attribute.GENERATION) or 0,
+            redrives=_count(self.attributes, Attribute.REDRIVES) or 0,
             reruns_completed=self.attributes.get(Attribute.RERUN) == _COMPLETED,
             only_handler=self.attributes.get(Attribute.ONLY_HANDLER, ""),
             traceparent=self.attributes.get(Attribute.TRACEPARENT),

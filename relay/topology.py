@@ -32,6 +32,8 @@ LEAST_DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["least_message_retentio
 DEAD_LETTER_ACK_DEADLINE_SECONDS: int = _DEAD_LETTERS["ack_deadline_seconds"]
 
 MAX_DELIVERY_ATTEMPTS: int = _PUSH["max_delivery_attempts"]
+LONGEST_RETRY_PAUSE_SECONDS: int = _PUSH["max_backoff_seconds"] + _PUSH["ack_deadline_seconds"]
+"""From the line of a failed delivery to the line of the next one: the back-off, then the handlers' longest run."""
 
 # An event can come back for the last time when it has waited on the topic, become a dead letter on its last day there,
 # and is redriven on the last day that the dead letter is kept. The day is a margin for clocks and for people.
@@ -76,6 +78,17 @@ class Topology:
     def dead_letter_subscription_path(self) -> str:
         """The full name of the pull subscription that keeps the dead letters."""
         return subscription_path(self.project, self.dead_letter_subscription)
+
+
+def local_topology(*, push_endpoint: str) -> Topology:
+    """Return the topics and subscriptions of the local run."""
+    return Topology(
+        project="local-relay",
+        push_endpoint=push_endpoint,
+        min_backoff_seconds=1,
+        max_backoff_seconds=5,
+        has_dead_letter_policy=False,
+    )
 
 
 def topic_path(project: str, topic: str) -> str:

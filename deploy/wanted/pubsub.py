@@ -1,12 +1,13 @@
 """Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/topology.toml)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from deploy.gcloud import Command
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Grant, Item, Resource
+from deploy.resources import AgentGrants, Change, Found, Grant, Item, Resource
 from deploy.topology import DECLARED
 
 _PUSHED = DECLARED["subscription"]
@@ -19,6 +20,25 @@ TOPICS_LISTED: Command = (*_TOPICS, "list")
 _DAY_SECONDS = 86_400
 _PUBLISHER = "roles/pubsub.publisher"
 _SUBSCRIBER = "roles/pubsub.subscriber"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMarker(Item):
+    """The topic that `relay pause` makes and `relay resume` deletes; apply leaves it as it is."""
+
+    topic: Resource
+
+    def lookups(self, found: Found) -> Iterator[Command]:
+        """See `Item`."""
+        return self.topic.lookups(found)
+
+    def changes(self, found: Found) -> Iterator[Change]:  # noqa: ARG002 - whether there is a pause is not ours
+        """Yield nothing."""
+        yield from ()
+
+    def removals(self, found: Found) -> Iterator[Change]:
+        """Yield what removes the topic: a teardown in a pause would leave it."""
+        return self.topic.removals(found)
 
 
 def items(installation: Installation) -> list[Item]:
@@ -35,6 +55,7 @@ def items(installation: Installation) -> list[Item]:
         events,
         _dead_letters_pull(installation),
         push,
+        PauseMarker(topic(pause_marker(installation), retention=days(DECLARED["topic"]))),
         AgentGrants(
             service=_API,
             grants=(

@@ -4,11 +4,16 @@ import sys
 
 import click
 
+from relay.cli.balance import balance
 from relay.cli.capture import capture, fixtures
+from relay.cli.console import console
 from relay.cli.dead_letters import dead_letters
 from relay.cli.doctor import doctor
 from relay.cli.environment import use_local_run
+from relay.cli.events import events
+from relay.cli.failures import failures
 from relay.cli.ledger import ledger
+from relay.cli.mcp import mcp
 from relay.cli.pause import pause, resume
 from relay.cli.reconcile import reconcile
 from relay.cli.replay import replay
@@ -30,8 +35,8 @@ _WHERE = (
 @click.pass_context
 def relay(context: click.Context) -> None:
     """Relay OneStock's webhooks to Google Cloud Pub/Sub."""
-    if context.invoked_subcommand != run.name and "--help" not in sys.argv:
-        use_local_run()
+    if context.invoked_subcommand not in (run.name, mcp.name) and "--help" not in sys.argv:
+        use_local_run(sys.argv[1:])
 
 
 for command in (
@@ -46,7 +51,12 @@ for command in (
     replay,
     reconcile,
     ledger,
+    events,
+    failures,
     trace,
+    balance,
+    console,
+    mcp,
     doctor,
     pause,
     resume,

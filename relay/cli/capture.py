@@ -1,6 +1,5 @@
 """`relay capture` and `relay fixtures`: received webhooks as files, and as events for the tests of handlers."""
 
-import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -8,19 +7,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from relay.cli.lines import LineFiles, lines_option, project_option
+from relay.cli.documents import json_option, print_json
+from relay.cli.lines import files_to_read, lines_option, project_option
+from relay.cli.tables import counted
 from relay.cli.times import Moment
 from relay.errors import CaptureError
 from relay.investigation.capture import read_request
 from relay.investigation.diagnosis import Capture
 from relay.investigation.entries import Entry
-from relay.local.environment import LOGS
 
 KEPT = Path(".relay/captured")
 FIXTURES = Path("tests/handlers/fixtures")
-_LOCAL_LOG = LOGS / "receiver.log"
 _DEFAULT_SINCE = timedelta(days=1)
 
 
@@ -49,22 +47,23 @@ def capture(
     # Imported here, so that --help does not wait for Google's client.
     from relay.investigation.captured import KeptWebhook
 
-    told = click.get_current_context().get_parameter_source
-    if told("project") is ParameterSource.COMMANDLINE and told("files") is not ParameterSource.COMMANDLINE:
-        files = ()  # Who names a project means its log, although a local run goes on in this folder.
-    elif not files and not project and _LOCAL_LOG.exists():
-        files = (str(_LOCAL_LOG),)
     since = since or datetime.now(UTC) - _DEFAULT_SINCE
     lines, place = _lines(files, project, since)
     meant = (line for line in lines if line.kind == "webhook" and line.time >= since)
-    newest = deque((line for line in meant if event_type in (None, line.fields.get("event_type"))), maxlen=limit)
+    fitting = (line for line in meant if event_type in (None, line.fields.get("event_type")))
+    newest, older = deque[Entry](maxlen=limit), 0
+    for line in fitting:
+        older += len(newest) == limit
+        newest.append(line)
     kept = [webhook for line in newest if (webhook := KeptWebhook.of(line, is_raw=is_raw)) is not None]
     for webhook in kept:
         write(into / webhook.file_name, webhook.text)
-    names = [str(into / webhook.file_name) for webhook in kept]
-    click.echo(json.dumps(names, indent=2) if as_json else "\n".join(names))
+    if as_json:
+        print_json([str(into / webhook.file_name) for webhook in kept])
     form = "raw" if is_raw else "masked"
-    click.echo(f"{len(kept)} webhooks of {place} are kept, {form}, in {into}", err=True)
+    click.echo(f"{counted(len(kept), 'webhook')} of {place} kept, {form}, in {into}", err=as_json)
+    if older:
+        click.echo(f"{counted(older, 'older webhook')} left out: raise --limit, now {limit}", err=True)
     if len(newest) > len(kept):
         why = "the log does not hold their whole body (see LOG_CONTENT), or it is no JSON (see --raw)"
         click.echo(f"{len(newest) - len(kept)} are left out: {why}", err=True)
@@ -75,7 +74,8 @@ def capture(
 @click.command(epilog="\b\nExample:\n  relay fixtures")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
 @click.option("--into", default=FIXTURES, show_default=True, type=click.Path(file_okay=False, path_type=Path))
-def fixtures(*, files: Sequence[str], into: Path) -> None:
+@json_option("[{file, name}]")
+def fixtures(*, files: Sequence[str], into: Path, as_json: bool) -> None:
     """Make events for the tests of handlers from the FILES of `relay capture`, or from all in .relay/captured.
 
     There is one for each event type and new state, always masked. A file that is there already stays as it is.
@@ -85,16 +85,19 @@ def fixtures(*, files: Sequence[str], into: Path) -> None:
     names = files or [str(file) for file in sorted(KEPT.glob("*.json"))]
     if not names:
         raise CaptureError(f"There is no captured webhook in {KEPT}; make some: relay capture")
-    made = 0
+    made = []
     for name in names:
         event = EventFixture.of(read_file(name))
         if event is None:
             click.echo(f"{name}: left out, since its body is no JSON object", err=True)
         elif not (into / f"{event.name}.json").exists():
             write(into / f"{event.name}.json", event.text)
-            click.echo(f'{into / event.name}.json: make_event(..., captured="{event.name}")')
-            made += 1
-    click.echo(f"{made} fixtures made of {len(names)} captured webhooks", err=True)
+            made.append({"file": f"{into / event.name}.json", "name": event.name})
+    if as_json:
+        print_json(made)
+    for one in [] if as_json else made:
+        click.echo(f'{one["file"]}: make_event(..., captured="{one["name"]}")')
+    click.echo(f"{len(made)} fixtures made of {len(names)} captured webhooks", err=True)
 
 
 def read_file(name: str) -> Capture:
@@ -119,8 +122,8 @@ def write(file: Path, text: str) -> None:
 
 def _lines(files: Sequence[str], project: str | None, since: datetime) -> tuple[Iterable[Entry], object]:
     """Return the log lines, and what says in a text where they were read."""
-    if files:
-        found = LineFiles(files)
+    found = files_to_read(files, project)
+    if found is not None:
         return found, found
     from relay.investigation.cloud_logging import CloudLog
 

@@ -4,13 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from relay.cli.times import Moment, shown_duration, shown_moment
+from relay import moments
+from relay.cli.times import Moment, Rate, shown_duration
 from relay.errors import ConfigurationError
 from relay.settings.commands import TopicSettings
 from relay.settings.onestock import OneStockSettings
@@ -29,7 +30,7 @@ placed_since_option = click.option(
     "--placed-since", type=Moment(), help="Only orders placed since then; 30 days before --since."
 )
 rate_option = click.option(
-    "--rate", default=10.0, show_default=True, help="Changed orders a second; 0 is as fast as it goes."
+    "--rate", type=Rate(), default=10.0, show_default=True, help="Changed orders a second; 0 is as fast as it goes."
 )
 connections_option = click.option(
     "--connections", default=4, show_default=True, type=click.IntRange(1, 16), help="Orders at once."
@@ -55,11 +56,8 @@ def onestock_asked(
     from relay.pubsub.pace import Pace
 
     settings = OneStockSettings.from_environ(os.environ).model_copy(update={"budget_seconds": CALL_BUDGET_SECONDS})
-    onestock = OneStock.connected(settings)
-    try:
+    with closing(OneStock.connected(settings)) as onestock:
         yield Reconciliation(onestock, hand_over, pace=Pace(rate), connections=connections, now=_now)
-    finally:
-        onestock.close()
 
 
 def synthetic_events() -> "SyntheticEvents":
@@ -76,8 +74,9 @@ def check_is_remembered(since: datetime) -> None:
     if (_now() - since).total_seconds() > LAST_RETURN_SECONDS:
         limit = shown_duration(LAST_RETURN_SECONDS)
         raise ConfigurationError(
-            f"--since {shown_moment(since)}: the worker forgets after a time which changes it has handled, and would "
-            f"handle a change again that is older than {limit}. Name a time within {limit}, or add --forgotten-too"
+            f"--since {moments.as_option(since)}: the worker forgets after a time which changes it has handled, and "
+            f"would handle a change again that is older than {limit}. Name a time within {limit}, or add "
+            "--forgotten-too"
         )
 
 
@@ -88,7 +87,7 @@ def shown(steps: "Iterator[Progress]", scope: "Scope", *, label: str) -> "Iterat
 
 def shown_second(unix_seconds: int) -> str:
     """Return a moment as an option of a command takes it."""
-    return shown_moment(datetime.fromtimestamp(unix_seconds, UTC))
+    return moments.as_option(datetime.fromtimestamp(unix_seconds, UTC))
 
 
 def no_orders_text(scope: "Scope") -> str:

@@ -1,4 +1,4 @@
-"""What `relay send` sends where the caller leaves it open: an order that exists at OneStock, and a known event type."""
+"""What a caller leaves open or mistypes: an order that exists at OneStock, and a known event type."""
 
 import secrets
 import sys
@@ -15,16 +15,19 @@ _RECENT_SECONDS = 86_400
 
 
 def chosen_event_type(event_type: str) -> str:
-    """Return the event type to send. One that resembles a known one is a question; without a terminal, wrong use."""
+    """Return the event type that is meant.
+
+    One that resembles a known one is a question; without a terminal, wrong use.
+    """
     nearest = nearest_event_type(event_type)
     if nearest is None:
         return event_type
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"{event_type!r} is no known event type; is {nearest!r} meant? To send it all the same: --as-it-is"
+            f"{event_type!r} is no known event type; is {nearest!r} meant? To take it all the same: --as-it-is"
         )
     return (
-        nearest if click.confirm(f"{event_type!r} is no known event type. Send {nearest!r}?", err=True) else event_type
+        nearest if click.confirm(f"{event_type!r} is no known event type. Take {nearest!r}?", err=True) else event_type
     )
 
 

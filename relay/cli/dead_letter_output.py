@@ -1,6 +1,7 @@
 """What `relay dead-letters` prints: tables and text for people, JSON for scripts."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.cli.documents import print_json
+from relay.cli.tables import counted, table
 from relay.cli.times import shown_duration
+from relay.local.display import width_of
 
 if TYPE_CHECKING:
     from relay.pubsub.dead_letters import DeadLetter, Discarded
@@ -38,7 +42,7 @@ def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: 
     print_table(letters[:most], err=err)
     rest = letters[most:]
     more = f", {len(rest)} of them not in the table (--dry-run lists all):" if rest else ""
-    click.echo(f"{len(letters)} dead letters to {verb}{more}", err=err)
+    click.echo(f"{counted(len(letters), 'dead letter')} to {verb}{more}", err=err)
     kinds = Counter((letter.delivery.event_type, _cut(letter.marks.reason)) for letter in rest)
     for (event_type, reason), count in kinds.most_common(MAX_SHOWN):
         click.echo(f"{count:>8}  {event_type}  {reason}", err=err)
@@ -71,26 +75,27 @@ def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
 
 
 def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
-    """Print one row for each dead letter."""
-    from tabulate import tabulate
-
+    """Print one row for each dead letter; a column that is empty in every row is left out."""
     now = datetime.now(UTC)
-    rows = [
-        {
-            "id": letter.message_id,
-            "event": letter.delivery.event_id[:12],
-            "event type": letter.delivery.event_type,
-            "order": letter.delivery.ordering_key,
-            "age": shown_duration(letter.age_seconds(now)),
-            "attempts": "" if letter.marks.attempts is None else letter.marks.attempts,
-            "redrives": letter.marks.redrives,
-            "handler": letter.marks.handler,
-            "reason": _cut(letter.marks.reason),
-        }
-        for letter in letters
-    ]
+    rows = [_row_of(letter, now) for letter in letters]
+    used = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
     if rows:
-        click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True), err=err)
+        width = width_of(sys.stderr if err else sys.stdout)
+        click.echo(table([{name: row[name] for name in used} for row in rows], width=width), err=err)
+
+
+def _row_of(letter: "DeadLetter", now: datetime) -> dict[str, Any]:
+    marks = letter.marks
+    return {
+        "id": letter.message_id,
+        "event": letter.delivery.event_id[:12],
+        "event type": letter.delivery.event_type,
+        "order": letter.delivery.ordering_key,
+        "age": shown_duration(letter.age_seconds(now)),
+        "attempts": "" if marks.attempts is None else marks.attempts,
+        "redrives": marks.redrives or "",
+        "reason": f"{marks.handler}: {_cut(marks.reason)}" if marks.handler else _cut(marks.reason),
+    }
 
 
 def print_letter(letter: "DeadLetter") -> None:
@@ -100,11 +105,6 @@ def print_letter(letter: "DeadLetter") -> None:
     content = content_of(letter)
     shown = json.dumps(content["content"], indent=2, ensure_ascii=False) if "content" in content else content["text"]
     click.echo(f"\n{shown}\n")
-
-
-def print_json(value: object) -> None:
-    """Print `value` as JSON."""
-    click.echo(json.dumps(value, indent=2))
 
 
 def json_of(letter: "DeadLetter") -> dict[str, Any]:

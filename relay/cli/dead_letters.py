@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay.cli import dead_letter_output as output
+from relay.cli.documents import print_json
 from relay.cli.interrupts import stopping
-from relay.cli.times import Duration
+from relay.cli.tables import counted
+from relay.cli.times import Duration, Rate
 from relay.settings.commands import ToolSettings
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def dead_letters() -> None:
     """List, show, redrive or discard what nobody could handle.
 
-    ID is a dead letter's message id or an event id: the whole id, or at least its first 8 characters where no other id
+    ID is a dead letter's message id or an event id: the whole id, or at least its first 6 characters where no other id
     begins with them. An event has one dead letter for each handler that rejected it.
 
     While a command runs, nobody else sees the dead letters that it has chosen. Pub/Sub cannot say that a subscription
@@ -52,9 +54,8 @@ def _filters(command: F) -> F:
             click.option("--newer-than", type=Duration(), help="Only dead letters newer than this."),
             click.option(
                 "--limit",
-                type=click.IntRange(min=0),
-                default=0,
-                help="Take this many at most, the oldest events first; 0 takes all.",
+                type=click.IntRange(min=1),
+                help="Take this many at most, the oldest events first; all if left out.",
             ),
             click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts."),
         ]
@@ -69,10 +70,12 @@ def list_(*, as_json: bool, **filters: Any) -> None:
     """Show a table of the dead letters, oldest event first."""
     with _held(filters) as held:
         if as_json:
-            output.print_json([output.json_of(letter) for letter in held.letters])
+            print_json([output.json_of(letter) for letter in held.letters])
             return
         output.print_table(held.letters)
-        click.echo(f"{len(held.letters)} dead letters")
+        click.echo(counted(len(held.letters), "dead letter"))
+        if any(not letter.rejected_by for letter in held.letters):
+            click.echo("why: relay failures")
 
 
 @dead_letters.command()
@@ -82,7 +85,7 @@ def show(*, id_: str, as_json: bool) -> None:
     """Show one dead letter, or all those of one event, with the content."""
     with _held({"ids": (id_,)}) as held:
         if as_json:
-            output.print_json([{**output.json_of(letter), **output.content_of(letter)} for letter in held.letters])
+            print_json([{**output.json_of(letter), **output.content_of(letter)} for letter in held.letters])
             return
         for letter in held.letters:
             output.print_letter(letter)
@@ -93,7 +96,7 @@ def show(*, id_: str, as_json: bool) -> None:
 @_filters
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0),
+    type=Rate(),
     default=50.0,
     show_default=True,
     help="Events a second; 0 is as fast as it goes.",
@@ -156,9 +159,11 @@ def _held(filters: dict[str, Any]) -> "Iterator[HeldDeadLetters]":
     from relay.pubsub.dead_letters import Filter, HeldDeadLetters
 
     settings = ToolSettings.from_environ(os.environ)
-    limit = filters.pop("limit", 0)
+    limit = filters.pop("limit", None) or 0
     names = {"older_than": "older_than_seconds", "newer_than": "newer_than_seconds"}
     wanted = Filter(**{names.get(name, name): value for name, value in filters.items()})
+    if sys.stderr.isatty():
+        click.echo("looking for dead letters; Pub/Sub takes about five seconds", err=True)
     with HeldDeadLetters.held(
         settings.dead_letter_subscription_path, wanted, now=datetime.now(UTC), limit=limit
     ) as held:
@@ -176,7 +181,7 @@ def _is_wanted(
 ) -> bool:
     """Show what would be touched, and return whether to go on."""
     if dry_run and as_json:
-        output.print_json([{**output.json_of(letter), **_staying(letter, rules)} for letter in letters])
+        print_json([{**output.json_of(letter), **_staying(letter, rules)} for letter in letters])
         return False
     if not (as_json and yes):
         most = len(letters) if dry_run else output.MAX_SHOWN

@@ -1,6 +1,5 @@
 """`relay doctor`: is everything set up as it must be, and if not, which command mends it."""
 
-import json
 import os
 import sys
 from collections import Counter
@@ -8,6 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+
+from relay.cli.documents import print_json
 
 if TYPE_CHECKING:
     from relay.doctor.cloud import Cloud
@@ -27,21 +28,21 @@ def doctor(cloud: "Cloud | None", *, as_json: bool, strict: bool) -> None:
     PUBSUB_EMULATOR_HOST it looks at an emulator and takes the services' settings from this shell; otherwise it looks at
     Google Cloud with your credentials and takes the settings from the revisions that have the traffic. `unknown` means
     that your account may not read something, or that an emulator does not have it. Exit status: 0 nothing is bad, 1
-    something is bad, 2 wrong use.
+    something is bad, 2 wrong use. In the folder of a local run it looks at that run.
     """
     # Imported here, so that --help does not wait for Google's clients.
-    from relay.doctor.cloud import connected
-    from relay.doctor.examination import examine
+    from relay.doctor.examination import examined
     from relay.doctor.findings import Verdict
+    from relay.doctor.local_run import LEFT_OUT, is_local_run
     from relay.settings.doctor import DoctorSettings
 
-    settings = DoctorSettings.from_environ(os.environ)
-    cloud = cloud or connected(settings.emulator_host, settings.firestore_emulator_host)
-    findings = examine(cloud, settings, os.environ)
+    findings = examined(os.environ, cloud)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         _print(findings)
+        if is_local_run(DoctorSettings.from_environ(os.environ), os.environ):
+            click.echo(LEFT_OUT)
     problems = {Verdict.BAD, Verdict.UNKNOWN} if strict else {Verdict.BAD}
     sys.exit(1 if any(finding.verdict in problems for finding in findings) else 0)
 

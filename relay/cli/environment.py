@@ -1,7 +1,7 @@
 """Commands in the folder of a local run work against it, and say so."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 import click
@@ -19,10 +19,18 @@ _PLACES = (
 )
 
 
-def use_local_run(environ: MutableMapping[str, str] = os.environ, *, folder: Path | None = None) -> None:
-    """Add the local run's variables to `environ` if a run goes on here and the shell names no other installation."""
+def use_local_run(
+    arguments: Sequence[str], environ: MutableMapping[str, str] = os.environ, *, folder: Path | None = None
+) -> None:
+    """Add the local run's variables to `environ` if a run goes on here.
+
+    They are not added where the shell or the command's arguments name another installation.
+    """
     local = environment.running(folder or Path.cwd())
     if not local:
+        return
+    if any(argument.partition("=")[0] == "--project" for argument in arguments):
+        click.echo("Not against the local run, since --project names another installation", err=True)
         return
     other = [name for name in _PLACES if environ.get(name) and environ[name] != local.get(name)]
     if other:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from relay.errors import ConfigurationError
 from relay.settings.receiver import SignedString
 
 
@@ -22,6 +23,15 @@ class _Keys(click.ParamType[tuple[bytes, ...]]):
         return keys
 
 
+def _needed(_: click.Context, __: click.Parameter, keys: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+    if keys is None:
+        raise ConfigurationError(
+            "No local run goes on in this folder (make run). For another receiver, name its hash key: --key or "
+            "ONESTOCK_HASH_KEYS"
+        )
+    return keys
+
+
 def _signed_string(_: click.Context, __: click.Parameter, value: str) -> SignedString:
     return SignedString(value)
 
@@ -32,7 +42,7 @@ keys_option = click.option(
     envvar="ONESTOCK_HASH_KEYS",
     show_envvar=True,
     type=_Keys(),
-    required=True,
+    callback=_needed,
     help="The hash keys, newest first, comma separated. Prefer the environment: others can see a command's options.",
 )
 

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relay import moments
 from relay.cli import catching_up
-from relay.cli.lines import LineFiles, lines_option, project_option
-from relay.cli.times import Duration, Moment, shown_duration, shown_moment
+from relay.cli.lines import LineFiles, files_to_read, lines_option, project_option
+from relay.cli.tables import counted, wrapped
+from relay.cli.times import Duration, Moment, shown_duration
+from relay.errors import ConfigurationError
 from relay.investigation.ledger import Item, Ledger, Period, Standing, draw_up
+from relay.investigation.search import LineFilter
+from relay.local.display import width_of
 
 if TYPE_CHECKING:
     from relay.investigation.cloud_logging import CloudLog
@@ -25,8 +30,9 @@ if TYPE_CHECKING:
 STILL_ON_THE_WAY = timedelta(hours=1)  # OneStock repeats a message for half an hour.
 CLOCKS_DIFFER = timedelta(hours=1)  # A line may be a little older than its change.
 ONESTOCKS_HISTORY, RECEIVERS_LINES = "OneStock's history", "the receiver's lines"
+SHORTEST = timedelta(seconds=1)  # `--since 1h` is a moment before an hour ago, which is where the ledger ends.
+NAMED_ORDERS = 5  # Of those that OneStock does not know.
 NAMED = 20  # Of what is not missing; --json names all.
-CANONICAL_LINES = 'jsonPayload.line=("webhook" OR "delivery")'
 
 
 @click.command(
@@ -39,7 +45,7 @@ CANONICAL_LINES = 'jsonPayload.line=("webhook" OR "delivery")'
 )
 @click.option("--since", type=Moment(), required=True, help="From when: 1d (ago), or 2026-01-31T09:30:00Z.")
 @click.option("--until", type=Moment(), help="Until when; an hour ago if left out, since OneStock repeats a message "
-              "for half an hour.")  # fmt: skip
+              "for half an hour; of a local run now.")  # fmt: skip
 @lines_option
 @project_option
 @click.option("--log-kept", type=Duration(), default="30d", show_default=True, help="How long Cloud Logging keeps your "
@@ -84,8 +90,10 @@ def ledger(  # noqa: PLR0913 - one for each option
     line to tell from.
     """  # noqa: D301 - \b keeps click from joining the lines
     now = datetime.now(UTC)
-    period = Period(since=since, until=until or now - STILL_ON_THE_WAY)
-    _check(period, now, log_kept=None if files else log_kept)
+    of_files = files_to_read(files, project)
+    is_local = of_files is not None and of_files.is_of_local_run
+    period = Period(since=since, until=until or (now if is_local else now - STILL_ON_THE_WAY))
+    _check(period, now, log_kept=None if of_files else log_kept)
     if publish_missing and not forgotten_too:
         catching_up.check_is_remembered(since)
     if asks_onestock is None:
@@ -94,13 +102,15 @@ def ledger(  # noqa: PLR0913 - one for each option
     # OneStock first: the line of a change that it knows was written by the time that the log is read.
     history = _history(period, placed_since, rate=rate, connections=connections) if asks_onestock else None
     changes = [change for change in history.changes if change.new_state not in except_states] if history else None
-    source = LineFiles(files) if files else _cloud_logging(project, since=since - CLOCKS_DIFFER)
+    source = of_files or _cloud_logging(project, since=since - CLOCKS_DIFFER)
     drawn_up = draw_up(source, period, changes=changes, tolerance_seconds=date_tolerance, now=now)
+    if isinstance(source, LineFiles):
+        source.check()
     for warning in (*(history.warnings if history else ()), *_warnings(drawn_up, str(source))):
         click.echo(warning, err=True)
     compared = f"{ONESTOCKS_HISTORY if history else RECEIVERS_LINES} against {source}"
     if not as_json:
-        _print(drawn_up, f"{shown_moment(since)} to {shown_moment(period.until)}, {compared}")
+        _print(drawn_up, f"{moments.as_option(since)} to {moments.as_option(period.until)}, {compared}")
     published = _publish(drawn_up.missing_changes, rate=rate, asks=not yes) if publish_missing else 0
     if as_json:
         click.echo(json.dumps({**_fields_of(drawn_up, period, compared), "published": published}, indent=2))
@@ -109,17 +119,18 @@ def ledger(  # noqa: PLR0913 - one for each option
 
 
 def _check(period: Period, now: datetime, *, log_kept: float | None) -> None:
-    """Raise UsageError for an empty period, and for one of which Cloud Logging has forgotten a part."""
-    if period.since >= period.until:
-        raise click.UsageError(
-            f"--since {shown_moment(period.since)} is not before --until {shown_moment(period.until)}; without --until "
-            "the ledger ends an hour ago, since OneStock repeats a message for half an hour."
+    """Raise ConfigurationError for an empty period, UsageError for one of which Cloud Logging has forgotten a part."""
+    if period.until - period.since < SHORTEST:
+        raise ConfigurationError(
+            f"--since {moments.as_option(period.since)} is not before --until {moments.as_option(period.until)}; "
+            "without --until the ledger ends an hour ago, since OneStock repeats a message for half an hour. For a "
+            "range up to now: --until now"
         )
     if log_kept is not None and (now - period.since).total_seconds() > log_kept:
         raise click.UsageError(
-            f"--since {shown_moment(period.since)}: Cloud Logging keeps lines for {shown_duration(log_kept)}, and each "
-            "change without a line would be named as missing. Name a later time, or say with --log-kept how long your "
-            "lines are kept."
+            f"--since {moments.as_option(period.since)}: Cloud Logging keeps lines for {shown_duration(log_kept)}, "
+            "and each change without a line would be named as missing. Name a later time, or say with "
+            "--log-kept how long your lines are kept."
         )
 
 
@@ -155,7 +166,8 @@ def _history(period: Period, placed_since: datetime, *, rate: float, connections
     warnings = [] if progress.orders else [catching_up.no_orders_text(scope)]
     if progress.undated_orders:
         warnings.append(
-            f"OneStock's history tells no change of {progress.undated_orders} orders: the ledger leaves them out."
+            f"OneStock's history tells no change of {counted(progress.undated_orders, 'order')}: the ledger leaves "
+            "them out."
         )
     return _History(changes=changes, orders=progress.orders, warnings=warnings)
 
@@ -168,10 +180,10 @@ class _CloudLogging:
         self._since = since
 
     def __iter__(self) -> "Iterator[Entry]":
-        return self._log.entries(CANONICAL_LINES, since=self._since)
+        return self._log.lines(LineFilter(), since=self._since)
 
     def __str__(self) -> str:
-        return f"{self._log} since {shown_moment(self._since)}"
+        return f"{self._log} since {moments.as_option(self._since)}"
 
 
 def _cloud_logging(project: str | None, *, since: datetime) -> _CloudLogging:
@@ -203,16 +215,18 @@ def _publish(missing: "Sequence[Change]", *, rate: float, asks: bool) -> int:
 
 def _warnings(drawn_up: Ledger, source: str) -> "Iterator[str]":
     if not drawn_up.events:
-        yield f"No line in {source} is about an event: are these the lines of the receiver and the worker?"
+        yield f"No line in {source} is about an event: nothing can be said. Are these the relay's lines?"
     if drawn_up.contentless:
         yield (
             f"The lines of {drawn_up.contentless} webhooks do not say which change they tell (LOG_CONTENT=off?): a "
             "missing change may be one of these."
         )
-    unknown = sum(item.change is not None for item in drawn_up.others)
+    unknown = [item for item in drawn_up.others if item.change is not None]
     if unknown:
+        orders = ", ".join(list(dict.fromkeys(item.order_id for item in unknown))[:NAMED_ORDERS])
+        told = "1 event tells a change" if len(unknown) == 1 else f"{len(unknown):,} events tell changes"
         yield (
-            f"{unknown} events tell changes that OneStock's history does not have. If as many are missing, the dates "
+            f"{told} that OneStock's history does not have (order {orders}). If as many are missing, the dates "
             "differ: see --date-tolerance."
         )
     lost = [item for item in drawn_up.others if item.standing is Standing.MISSING]
@@ -231,13 +245,14 @@ def _print(drawn_up: Ledger, title: str) -> None:
 
     changes, others = _counts(drawn_up.changes), _counts(drawn_up.others)
     rows = [(name.replace("_", " "), changes[name], others[name]) for name in changes]
-    click.echo(title)
+    width = width_of(sys.stdout)
+    click.echo(wrapped(title, width=width))
     click.echo(tabulate(rows, headers=("", "changes of orders", "other events"), tablefmt="simple"))
     for standing in (Standing.UNDER_WAY, Standing.DEAD_LETTER, Standing.MISSING):
         items = drawn_up.with_standing(standing)
         named = items if standing is Standing.MISSING else items[:NAMED]
         for item in named:
-            click.echo(f"{standing:<12}{item}")
+            click.echo(wrapped(f"{standing:<12}{str(item).removesuffix(f': {standing}')}", width=width, indent=12))
         if len(items) > len(named):
             click.echo(f"{standing:<12}and {len(items) - len(named)} more; --json names all")
 
@@ -254,8 +269,8 @@ def _counts(items: Sequence[Item]) -> dict[str, int]:
 def _fields_of(drawn_up: Ledger, period: Period, compared: str) -> dict[str, object]:
     return {
         "compared": compared,
-        "since": shown_moment(period.since),
-        "until": shown_moment(period.until),
+        "since": moments.as_option(period.since),
+        "until": moments.as_option(period.until),
         "changes": _counts(drawn_up.changes),
         "other_events": _counts(drawn_up.others),
         **{

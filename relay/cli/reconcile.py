@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import catching_up
+from relay.cli.tables import counted
 from relay.cli.times import Moment
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def _print(progress: "Progress", *, is_dry_run: bool) -> None:
     for state, count in progress.states.most_common():
         click.echo(f"{count:>8}  {state}")
     click.echo(
-        f"{progress.changes} events of {progress.changed_orders} changed orders {'would be ' if is_dry_run else ''}"
-        f"published; {progress.orders} orders looked at"
+        f"{counted(progress.changes, 'event')} of {counted(progress.changed_orders, 'changed order')} "
+        f"{'would be ' if is_dry_run else ''}"
+        f"published; {counted(progress.orders, 'order')} looked at"
     )
     if progress.undated_orders:
         click.echo(

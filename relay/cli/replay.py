@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relay import moments
 from relay.cli.interrupts import stopping
-from relay.cli.times import Moment, shown_moment
-from relay.errors import PublishError
-from relay.settings.commands import TopicSettings
+from relay.cli.tables import counted
+from relay.cli.times import Moment, Rate
+from relay.errors import ConfigurationError, PublishError
+from relay.settings.commands import LOCAL_RUN_URL, TopicSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--order", "order_id", help="Only this order id.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0),
+    type=Rate(),
     default=50.0,
     show_default=True,
     help="Events a second; 0 is as fast as it goes.",
@@ -57,12 +59,14 @@ def replay(
     from relay.pubsub import replay as replaying
     from relay.pubsub.pace import Pace
 
+    if LOCAL_RUN_URL in os.environ:
+        raise ConfigurationError("The Pub/Sub emulator cannot replay. Run one event again: relay rerun EVENT")
     settings = TopicSettings.from_environ(os.environ)
     now = datetime.now(UTC)
     wanted = replaying.Range(since=since, until=until or now, event_type=event_type, order_id=order_id)
     replaying.check_retention(settings.topic_path, since, now)
     if not (dry_run or yes):
-        click.confirm(f"Run all handlers again for events since {shown_moment(since)}?", abort=True, err=True)
+        click.confirm(f"Run all handlers again for events since {moments.as_option(since)}?", abort=True, err=True)
     with replaying.retained(settings.topic_path, wanted) as found:
         events = found
         if not dry_run:
@@ -98,6 +102,6 @@ def _print(counts: Counter[str], *, broke_off: str | None, dry_run: bool, as_jso
         return
     for name, count in sorted(counts.items()):
         click.echo(f"{count:>8}  {name}")
-    click.echo(f"{counts.total()} events {done.replace('_', ' ')}")
+    click.echo(f"{counted(counts.total(), 'event')} {done.replace('_', ' ')}")
     if broke_off:
         click.echo(f"There may be more events in the range: {broke_off}", err=True)

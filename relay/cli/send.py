@@ -5,38 +5,29 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import click
-import requests
 
 from relay.cli.capture import read_file
 from relay.cli.choices import chosen_event_type, chosen_order
 from relay.cli.keys import keys_option, signed_string_option
+from relay.cli.tables import wrapped
 from relay.investigation.diagnosis import Capture
+from relay.local.display import width_of
+from relay.local.sending import ReceiverAnswer, post, webhook_url
 from relay.message import is_event_type
-from relay.receiver.signature import HEADER, sign
 from relay.settings.receiver import SignedString
 
-ANSWER_SECONDS = 15  # As long as OneStock waits ("Webhook configuration").
 _ACKNOWLEDGED, _UNAUTHORIZED = 202, 401
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverAnswer:
-    """A receiver's answer to one webhook."""
-
-    status: int | None
-    """None if no answer came."""
-    latency_ms: float
-    text: str
-
-    @property
-    def shown(self) -> str:
-        """One line for a person."""
-        return f"{self.status or 'no answer'} in {self.latency_ms:.1f} ms: {self.text}"
+def _with_scheme(_: click.Context, __: click.Parameter, url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"{url} is no URL: write http:// or https:// before it.")
+    return url
 
 
 @click.command(
@@ -46,7 +37,8 @@ class ReceiverAnswer:
 )
 @click.argument("names", metavar="EVENT_TYPE | FILE...", nargs=-1, required=True)
 @click.option("--captured", "is_captured", is_flag=True, help="Send what is in these files of `relay capture`.")
-@click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True)
+@click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True,
+              callback=_with_scheme)  # fmt: skip
 @keys_option
 @signed_string_option
 @click.option("--order", "order_id", help="The order's id; one that exists at OneStock, else an invented one.")
@@ -69,6 +61,8 @@ def send(  # noqa: PLR0913 - one for each option
     """
     if is_captured and (order_id or fields or body):
         raise click.UsageError("--captured sends what the files hold: leave out --order, --field and --body.")
+    if body and (order_id or fields):
+        raise click.UsageError("--body sends what the file holds: leave out --order and --field.")
     if is_captured:
         webhooks = [read_file(name) for name in names]
     elif len(names) == 1:
@@ -78,13 +72,14 @@ def send(  # noqa: PLR0913 - one for each option
     signed_with = (secrets.token_bytes(32),) if bad_signature else keys
     answers: list[ReceiverAnswer] = []
     for webhook in webhooks:
-        target = f"{url.rstrip('/')}/webhooks/onestock/{quote(webhook.event_type, safe='')}".rstrip("/")
+        target = webhook_url(url, webhook.event_type)
         times = range(2 if duplicate else 1)
         got = [post(target, webhook.body, keys=signed_with, signed_string=signed_string) for _ in times]
         answers += got
         if not as_json:
-            click.echo(f"{webhook.event_type} to {target}: {webhook.body[:200].decode(errors='replace')}")
-            click.echo("\n".join(answer.shown for answer in got))
+            _print(f"{webhook.event_type} to {target}: {webhook.body[:200].decode(errors='replace')}")
+            for answer in got:
+                _print(answer.shown)
     if as_json:
         click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
     wanted = _UNAUTHORIZED if bad_signature else _ACKNOWLEDGED
@@ -93,29 +88,23 @@ def send(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
+def _print(text: str) -> None:
+    click.echo(wrapped(text, width=width_of(sys.stdout), indent=2))
+
+
 def _made(
     event_type: str, order_id: str | None, fields: tuple[str, ...], body: BinaryIO | None, *, as_it_is: bool
 ) -> Capture:
+    if not as_it_is and (os.sep in event_type or event_type.endswith(".json") or Path(event_type).is_file()):
+        raise click.UsageError(
+            f"{event_type} looks like a file: relay send --captured {event_type}, or relay send EVENT_TYPE --body "
+            f"{event_type}"
+        )
     if not is_event_type(event_type):
         raise click.UsageError("An event type has 1 to 128 characters, none of them a slash.")
     event_type = event_type if as_it_is else chosen_event_type(event_type)
     content = body.read() if body else _invented(event_type, chosen_order(order_id, os.environ), fields)
     return Capture(headers=(), body=content, event_type=event_type)
-
-
-def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: SignedString) -> ReceiverAnswer:
-    """Send one signed webhook. If the receiver does not answer, the answer has no status."""
-    headers = {
-        HEADER: sign(body, keys=keys, timestamp=int(time.time()), signed_string=signed_string),
-        "Content-Type": "application/json",
-    }
-    started = time.monotonic()
-    try:
-        response = requests.post(url, data=body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False)
-        status, text = response.status_code, response.text.strip()[:500]
-    except requests.RequestException as error:
-        status, text = None, type(error).__name__
-    return ReceiverAnswer(status=status, latency_ms=round((time.monotonic() - started) * 1000, 1), text=text)
 
 
 def _invented(event_type: str, order_id: str, fields: tuple[str, ...]) -> bytes:

@@ -1,6 +1,5 @@
 """`relay signature`: sign a body as OneStock does, and find out how a captured webhook is signed."""
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from typing import BinaryIO
 
 import click
 
+from relay.cli.documents import json_option, print_json
 from relay.cli.keys import keys_option, signed_string_option
 from relay.investigation.capture import FORMS, read_captures
 from relay.investigation.diagnosis import Capture, Diagnosis, diagnose
@@ -38,7 +38,7 @@ def diagnose_command(*, file: BinaryIO, keys: tuple[bytes, ...], as_json: bool) 
     captures = read_captures(file.read())
     diagnoses = [diagnose(capture, keys) for capture in captures]
     if as_json:
-        click.echo(json.dumps([_fields_of(diagnosis) for diagnosis in diagnoses], indent=2))
+        print_json([_fields_of(diagnosis) for diagnosis in diagnoses])
     else:
         for number, (capture, diagnosis) in enumerate(zip(captures, diagnoses, strict=True), start=1):
             click.echo(f"webhook {number} of {len(captures)}, {len(capture.body)} bytes")
@@ -61,13 +61,18 @@ def diagnose_command(*, file: BinaryIO, keys: tuple[bytes, ...], as_json: bool) 
 @signed_string_option
 @click.option("--timestamp", type=click.IntRange(min=0), help="Unix seconds; now.")
 @click.option("--separator", type=click.Choice([",", "."]), default=",", show_default=True)
+@json_option("{name, value, timestamp}")
 def sign_command(
-    *, file: BinaryIO, keys: tuple[bytes, ...], signed_string: SignedString, timestamp: int | None, separator: str
-) -> None:
+    *, file: BinaryIO, keys: tuple[bytes, ...], signed_string: SignedString, timestamp: int | None, separator: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Print the header that OneStock would send with the body in FILE, or on standard input."""
     now = int(time.time()) if timestamp is None else timestamp
     header = sign(file.read(), keys=keys, timestamp=now, signed_string=signed_string, separator=separator)
-    click.echo(f"{HEADER}: {header}")
+    if as_json:
+        print_json({"name": HEADER, "value": header, "timestamp": now})
+    else:
+        click.echo(f"{HEADER}: {header}")
 
 
 def _fields_of(diagnosis: Diagnosis) -> dict[str, object]:

@@ -1,20 +1,24 @@
-"""`relay trace`: what happened to an event, or to all events of an order."""
+"""`relay trace`: what happened to an event, or to all events of an order or a trace."""
 
-import json
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from relay.cli.lines import LineFiles, lines_option, project_option
-from relay.cli.times import Moment, shown_moment
-from relay.investigation.history import History, histories
+from relay import moments
+from relay.cli.documents import print_json
+from relay.cli.lines import lines_option, log_source, project_option
+from relay.cli.tables import wrapped
+from relay.cli.times import Moment
+from relay.investigation.answers import history_json, ways_of
+from relay.investigation.entries import Entry
+from relay.investigation.history import History
+from relay.investigation.search import LineFilter, begins_event_id
+from relay.local.display import width_of
 
 DEFAULT_DAYS = 7
-_EVENT_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
+_INDENT = 4  # Of what does not fit into the line of its step.
 
 
 @click.command(
@@ -25,16 +29,18 @@ _EVENT_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
         "  relay trace 172843227e45 --lines receiver.log --lines worker.log"
     )
 )
-@click.argument("event_id", required=False)
-@click.option("--order", "order_id", help="All events of this order.")
+@click.argument("event_id", default="", required=False)
+@click.option("--order", "order_id", default="", help="All events of this order.")
+@click.option("--trace", "trace_id", default="", help="All events of this trace, by its 32 hex digits.")
 @lines_option
 @project_option
 @click.option("--since", type=Moment(), help=f"How far back Cloud Logging is searched; {DEFAULT_DAYS} days.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def trace(
     *,
-    event_id: str | None,
-    order_id: str | None,
+    event_id: str,
+    order_id: str,
+    trace_id: str,
     files: Sequence[str],
     project: str | None,
     since: datetime | None,
@@ -43,48 +49,70 @@ def trace(
     """Show an event's way: received, published, each delivery, each handler, and where it is now.
 
     EVENT_ID may be its first characters, at least 6. The log lines come from Cloud Logging, or from the files that
-    --lines names. Exit status 1 if no log line is about the event or the order.
+    --lines names. Exit status 1 if no log line is about the event, the order or the trace.
     """
-    if (event_id is None) == (order_id is None):
-        raise click.UsageError("Name an event id, or --order.")
-    if event_id is not None and not _EVENT_ID.fullmatch(event_id):
+    if [bool(name) for name in (event_id, order_id, trace_id)].count(True) != 1:
+        raise click.UsageError("Name an event id, or --order, or --trace.")
+    if event_id and not begins_event_id(event_id):
         raise click.UsageError("An event id has 64 hex digits; give at least the first 6.")
     since = since or datetime.now(UTC) - timedelta(days=DEFAULT_DAYS)
-    if files:
-        found, place = _in_files(files, event_id=event_id, order_id=order_id)
-    else:
-        found, place = _in_cloud_logging(project, since, event_id=event_id, order_id=order_id)
+    source = log_source(files, project)
+    wanted = LineFilter(event_id=event_id, order_id=order_id, trace_id=trace_id)
+    entries = list(source.all_lines(wanted, since=since))
+    found = ways_of(entries, wanted)
     if as_json:
-        click.echo(json.dumps([asdict(history) for history in found], default=datetime.isoformat, indent=2))
+        print_json([history_json(history) for history in found])
     else:
         for history in found:
-            _print(history)
+            _print(history, change=_change_in(entries, history.event_id))
     if not found:
-        click.echo(f"No log line in {place} is about {event_id or order_id}.", err=True)
+        place = str(source) if files else f"{source} since {moments.as_option(since)}"
+        click.echo(f"No log line in {place} is about {event_id or order_id or f'the trace {trace_id}'}.", err=True)
         sys.exit(1)
 
 
-def _in_files(files: Sequence[str], *, event_id: str | None, order_id: str | None) -> tuple[list[History], str]:
-    """Return what the files tell, and the text that says where that was read."""
-    lines = LineFiles(files)
-    return histories(lines, event_id=event_id, order_id=order_id), str(lines)
+def _change_in(entries: Sequence[Entry], event_id: str) -> str:
+    """Return the change that the event's webhook tells: `placed -> picking`; empty for none."""
+    for entry in entries:
+        content = entry.content if entry.kind == "webhook" and entry.event_id == event_id else None
+        if content and content.get("new_state"):
+            return f"{content.get('old_state') or '?'} -> {content['new_state']}"
+    return ""
 
 
-def _in_cloud_logging(
-    project: str | None, since: datetime, *, event_id: str | None, order_id: str | None
-) -> tuple[list[History], str]:
-    """Return what Cloud Logging tells, and the text that says where that was read."""
-    from relay.investigation.cloud_logging import CloudLog
-
-    log = CloudLog.connected(project)
-    about = f'labels.event_id=~"^{event_id}"' if event_id else f"labels.order_id={json.dumps(order_id)}"
-    found = histories(log.entries(about, since=since), event_id=event_id, order_id=order_id)
-    return found, f"{log} since {shown_moment(since)}"
-
-
-def _print(history: History) -> None:
+def _print(history: History, *, change: str) -> None:
     of_order = f" of order {history.order_id}" if history.order_id else ""
-    click.echo(f"event {history.event_id}: {history.event_type}{of_order}")
+    width = width_of(sys.stdout)
+    head = f"event {history.event_id}: {history.event_type}{of_order}" + (f", {change}" if change else "")
+    click.echo(wrapped(head, width=width, indent=6))
+    shown: set[str] = set()
     for step in history.steps:
-        click.echo(f"  {step.time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + f"  {step.name:<10}{step.text}")
-    click.echo(f"  now: {history.whereabouts}\n")
+        time = f"  {step.time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        click.echo(_step_text(f"{time}  {step.name:<10}", _once(step.text, shown), width))
+    click.echo(f"  now: {history.whereabouts}")
+    if history.caveat:
+        click.echo(wrapped(history.caveat, width=min(width or 78, 78), indent=7, first=7))
+    click.echo()
+
+
+def _once(text: str, shown: set[str]) -> str:
+    """Return a step's text; a traceback that was shown before is left out."""
+    head, _, traceback = text.partition("\n")
+    if traceback and traceback in shown:
+        return f"{head}: the same error"
+    shown.add(traceback)
+    return text
+
+
+def _step_text(head: str, text: str, width: int | None) -> str:
+    """Return a step; the lines of its text stay lines, as those of a traceback."""
+    first, *further = text.splitlines() or [""]
+    lines = [wrapped(f"{head}{first}", width=width, indent=_INDENT)]
+    return "\n".join([*lines, *(_indented(line, width) for line in further)])
+
+
+def _indented(line: str, width: int | None) -> str:
+    if width is None:
+        return line
+    depth = _INDENT + len(line) - len(line.lstrip())
+    return wrapped(line.strip(), width=width, indent=depth, first=depth)

@@ -3,15 +3,11 @@
 import json
 import os
 import sys
-from typing import Any
 
 import click
-import requests
 
-from relay.errors import ConfigurationError, RelayError
-from relay.local.environment import CONTROL_URL
+from relay.local.asking import asked
 
-ANSWER_SECONDS = 60  # An outage is played in real time.
 _LIST = "list"
 
 
@@ -33,8 +29,13 @@ def trigger(*, scenario: str, as_json: bool) -> None:
         nearest = nearest_scenario(scenario)
         meant = f"Is {nearest!r} meant? " if nearest else ""
         raise click.UsageError(f"There is no scenario {scenario!r}. {meant}All of them: relay trigger list")
-    steps = _asked("trigger", {"scenario": scenario})["steps"]
-    click.echo(json.dumps(steps, indent=2) if as_json else "\n".join(steps))
+    played = asked(os.environ, "trigger", {"scenario": scenario})
+    if as_json:
+        click.echo(json.dumps(played["steps"], indent=2))
+        return
+    order_id = played["order_id"]
+    see = f"relay trace --order {order_id}" if order_id else "the terminal of the run"
+    click.echo("\n".join([*played["steps"], f"see: {see}"]))
 
 
 @click.command(epilog="\b\nExample:\n  relay rerun 0513eb1ce880")
@@ -45,25 +46,8 @@ def rerun(*, event_id: str, as_json: bool) -> None:
 
     EVENT is an event id, or its first characters as the terminal of the run shows them.
     """
-    found = _asked("rerun", {"event_id": event_id})["event_id"]
+    found = asked(os.environ, "rerun", {"event_id": event_id})["event_id"]
     click.echo(json.dumps({"event_id": found}) if as_json else f"event {found} runs again")
-
-
-def _asked(call: str, content: dict[str, str]) -> Any:
-    """Return what the run answers. Raises RelayError in the run's words, ConfigurationError where none goes on."""
-    url = os.environ.get(CONTROL_URL)
-    if not url:
-        raise ConfigurationError("No local run goes on in this folder. Start one in another terminal: make run")
-    try:
-        answer = requests.post(f"{url}/{call}", json=content, timeout=ANSWER_SECONDS)
-        said = answer.json()
-    except (requests.RequestException, ValueError) as error:
-        raise ConfigurationError(
-            f"The local run does not answer at {url} ({type(error).__name__}); stop it and start again: make run"
-        ) from error
-    if not answer.ok:
-        raise RelayError(said["problem"])
-    return said
 
 
 def _table(texts: dict[str, str]) -> str:

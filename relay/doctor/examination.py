@@ -1,15 +1,17 @@
 """The whole examination: reads the facts and runs every check on them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from relay.doctor import alerts, grants, push, running, services, subscription, topics, traffic
-from relay.doctor.cloud import Cloud
+from relay.doctor.cloud import Cloud, connected
 from relay.doctor.facts import Facts, Missing, Service
 from relay.doctor.findings import Finding, Unreadable
 from relay.doctor.gathering import gather
+from relay.doctor.local_run import is_local_run, of_local_run
 from relay.doctor.running import Answers
 from relay.settings.doctor import DoctorSettings
-from relay.topology import Topology
+from relay.topology import Topology, local_topology
 
 _NO_URL = Unreadable("nobody knows its address; set RECEIVER_URL and WORKER_URL")
 
@@ -17,7 +19,23 @@ _NO_URL = Unreadable("nobody knows its address; set RECEIVER_URL and WORKER_URL"
 def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) -> list[Finding]:
     """Return the findings of every check. On an emulator the services' settings are those in `environ`."""
     facts = gather(cloud, settings, environ)
-    wanted = wanted_by(settings, facts.worker)
+    is_local = is_local_run(settings, environ)
+    limits = local_topology(push_endpoint="") if is_local else Topology(project=settings.project, push_endpoint="")
+    wanted = wanted_by(settings, facts.worker, limits)
+    findings = push.after_resume(_findings(cloud, facts, wanted), facts, wanted)
+    return list(of_local_run(findings) if is_local else findings)
+
+
+def examined(environ: Mapping[str, str], cloud: Cloud | None = None) -> list[Finding]:
+    """Return the findings about the installation that `environ` names, read from `cloud` or as this machine may.
+
+    Raises ConfigurationError.
+    """
+    settings = DoctorSettings.from_environ(environ)
+    return examine(cloud or connected(settings.emulator_host, settings.firestore_emulator_host), settings, environ)
+
+
+def _findings(cloud: Cloud, facts: Facts, wanted: Topology) -> list[Finding]:
     identity = push.identity_of(facts)
     return [
         *topics.check(facts, wanted, identity=identity),
@@ -31,10 +49,11 @@ def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) 
     ]
 
 
-def wanted_by(settings: DoctorSettings, worker: Service | Missing) -> Topology:
-    """Return the topics and subscriptions as they must be; the endpoint is empty if it is unknown."""
+def wanted_by(settings: DoctorSettings, worker: Service | Missing, limits: Topology) -> Topology:
+    """Return the topics and subscriptions as they must be, with these limits; the endpoint is empty if unknown."""
     url = settings.worker_url or (worker.url if isinstance(worker, Service) else None)
-    return Topology(
+    return replace(
+        limits,
         project=settings.project,
         topic=settings.topic,
         subscription=settings.subscription,

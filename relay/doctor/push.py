@@ -1,8 +1,11 @@
 """Checks of the pushes: do they reach the worker, does it let them in, and has somebody paused them. No I/O."""
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
+from relay import moments
 from relay.doctor import commands
 from relay.doctor.facts import EVERYBODY, INVOKERS, Facts, Paused, Policy, PushConfig, Service, Subscription
 from relay.doctor.findings import Absent, Finding, Unreadable, bad, good, judged, unknown
@@ -36,6 +39,26 @@ def identity_of(facts: Facts) -> tuple[str, ...]:
     return commands.push_identity(environ.get("PUSH_SERVICE_ACCOUNT"), environ.get("PUSH_AUDIENCE"))
 
 
+def after_resume(findings: Iterable[Finding], facts: Facts, wanted: Topology) -> Iterator[Finding]:
+    """Yield the findings; in a pause, a command that makes the subscription push comes after the one that resumes."""
+    for finding in findings:
+        if _is_paused(facts) and any(_pushes_again(command, wanted) for command in finding.commands):
+            text = f"{finding.text}; its command ends the pause, so resume first"
+            yield replace(finding, text=text, commands=(commands.resume(wanted), *finding.commands))
+        else:
+            yield finding
+
+
+def _is_paused(facts: Facts) -> bool:
+    is_pull = isinstance(facts.subscription, Subscription) and not facts.subscription.push_config.push_endpoint
+    return is_pull and isinstance(facts.paused, Paused)
+
+
+def _pushes_again(command: str, wanted: Topology) -> bool:
+    words = shlex.split(command)
+    return wanted.subscription in words and any(word.startswith("--push-endpoint=") for word in words)
+
+
 def _worker_environ(facts: Facts) -> dict[str, str]:
     return dict(facts.worker.environ) if isinstance(facts.worker, Service) else {}
 
@@ -45,7 +68,7 @@ def _push_config(facts: Facts) -> PushConfig | Absent | Unreadable:
     if not isinstance(facts.subscription, Subscription):
         return facts.subscription
     found = facts.subscription.push_config
-    return facts.paused.push_config if isinstance(facts.paused, Paused) and not found.push_endpoint else found
+    return facts.paused.push_config if isinstance(facts.paused, Paused) and _is_paused(facts) else found
 
 
 def _paused(facts: Facts, wanted: Topology) -> Finding:
@@ -56,12 +79,12 @@ def _paused(facts: Facts, wanted: Topology) -> Finding:
         return unknown(check, pause.reason)
     if not isinstance(facts.subscription, Subscription):
         return unknown(check, "the subscription could not be read")
-    since = f"{pause.since:%Y-%m-%d %H:%M:%S} UTC ({pause.reason})"
+    since = f"{moments.shown(pause.since)} ({pause.reason})"
     if facts.subscription.push_config.push_endpoint:
         text = f"the pushes go on, although they were paused since {since}; resume ends the pause and changes nothing"
         return bad(check, text, commands.resume(wanted))
     lost_at = pause.since.timestamp() + facts.subscription.message_retention_duration
-    until = f"{datetime.fromtimestamp(lost_at, pause.since.tzinfo):%Y-%m-%d %H:%M} UTC"
+    until = moments.shown(datetime.fromtimestamp(lost_at, UTC))
     text = f"the pushes are paused since {since}: events wait, and from {until} on the oldest are lost"
     return bad(check, text, commands.resume(wanted))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from relay.doctor import commands
-from relay.doctor.facts import Facts, Subscription
+from relay.doctor.facts import DeadLetterPolicy, Facts, Subscription
 from relay.doctor.findings import Finding, bad, good, judged, unknown
 from relay.doctor.topics import exists
 from relay.topology import SUBSCRIPTION_RETENTION_SECONDS, Topology
@@ -109,12 +109,22 @@ def _retention(found: Subscription, wanted: Topology) -> Finding:
 def _dead_letter_policy(found: Subscription, wanted: Topology) -> Finding:
     check, policy = "dead-letter policy", found.dead_letter_policy
     command = _update(wanted, *commands.dead_letter_policy(wanted))
+    if not wanted.has_dead_letter_policy:
+        return _no_policy(policy, _update(wanted, "--clear-dead-letter-policy"))
     if policy is None:
         return bad(check, "there is none: Pub/Sub repeats an event that always fails until it is lost", command)
     if policy.dead_letter_topic != wanted.dead_letter_topic_path:
         actual = policy.dead_letter_topic.rpartition("/")[2]
         return bad(check, f"dead letters go to {actual}, not to {wanted.dead_letter_topic}", command)
     return good(check, f"dead letters go to {wanted.dead_letter_topic}")
+
+
+def _no_policy(policy: DeadLetterPolicy | None, clear: str) -> Finding:
+    """Judge a subscription that must have no policy, since the local run counts the attempts (relay.local.pushes)."""
+    check = "dead-letter policy"
+    if policy is not None:
+        return bad(check, "there is one: the emulator stops pushing when an event uses up its attempts", clear)
+    return good(check, "none: the local run counts the attempts and forwards to the dead letters")
 
 
 def _attempts(found: Subscription, wanted: Topology) -> Finding:

@@ -3,17 +3,39 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from relay.errors import ConfigurationError, LogUnreadable
-from relay.investigation.entries import Entry
+from relay.investigation.entries import Entry, trace_id_of
+from relay.investigation.search import CANONICAL, LineFilter, of_events
 
 if TYPE_CHECKING:
     from google.cloud.logging import Client
 
 PAGE_SIZE = 1_000  # Cloud Logging's maximum. A project may read 60 pages a minute.
+FIRST_SLICE = timedelta(minutes=1)
+MAX_EVENTS_IN_FILTER = 200  # Of 64 digits each; Cloud Logging takes a filter of 20,000 characters.
 PAUSES_SECONDS = (10, 20, 40)  # After "quota exceeded"; together they outlast the minute that the quota counts.
+
+
+def connected_client(project: str | None) -> "Client":
+    """Return Google's client for the log of `project`, or of the project that the client finds in the environment.
+
+    Obeys gcloud's own variables CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING and CLOUDSDK_AUTH_DISABLE_CREDENTIALS.
+    Raises DefaultCredentialsError or OSError if there are no credentials, or no project.
+    """
+    # Imported here, so that reading a file does not wait for it.
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.logging import Client
+
+    options: dict[str, Any] = {}
+    endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", "").rstrip("/")
+    if endpoint:
+        options |= {"client_options": {"api_endpoint": endpoint}, "_use_grpc": False}
+    if os.environ.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS") == "1":
+        options["credentials"] = AnonymousCredentials()
+    return Client(project=project or None, **options)
 
 
 class CloudLog:
@@ -34,32 +56,27 @@ class CloudLog:
     def connected(cls, project: str | None) -> Self:
         """Return the log of `project`, or of the project that Google's client finds in the environment.
 
-        Obeys gcloud's own variables CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING and CLOUDSDK_AUTH_DISABLE_CREDENTIALS.
-        Raises ConfigurationError if there are no credentials, or no project.
+        Raises ConfigurationError as `connected_client` does.
         """
-        # Imported here, so that reading a file does not wait for it.
-        from google.auth.credentials import AnonymousCredentials
         from google.auth.exceptions import DefaultCredentialsError
-        from google.cloud.logging import Client
 
-        options: dict[str, Any] = {}
-        endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", "").rstrip("/")
-        if endpoint:
-            options |= {"client_options": {"api_endpoint": endpoint}, "_use_grpc": False}
-        if os.environ.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS") == "1":
-            options["credentials"] = AnonymousCredentials()
         try:
-            return cls(Client(project=project or None, **options))
+            return cls(connected_client(project))
         except (DefaultCredentialsError, OSError) as error:
+            if not project:
+                raise ConfigurationError(
+                    "No local run goes on in this folder (make run). Name files of log lines with --lines, or a "
+                    "project with --project or GOOGLE_CLOUD_PROJECT"
+                ) from error
             raise ConfigurationError(
-                f"Cloud Logging cannot be read: {str(error).rstrip('.')}. Log in (gcloud auth application-default "
-                "login), set GOOGLE_CLOUD_PROJECT, or name a file of log lines with --lines"
+                f"Cloud Logging of the project {project} cannot be read: {str(error).rstrip('.')}. Log in: gcloud auth "
+                "application-default login"
             ) from error
 
     def __str__(self) -> str:
         return f"Cloud Logging of the project {self._client.project}"
 
-    def entries(self, about: str, *, since: datetime) -> Iterator[Entry]:
+    def entries(self, about: str, *, since: datetime, until: datetime | None = None) -> Iterator[Entry]:
         """Yield the entries that fit the filter `about`, oldest first. Raises LogUnreadable.
 
         When the quota is exceeded, waits and goes on after the last entry that was read.
@@ -68,6 +85,8 @@ class CloudLog:
         from google.auth.exceptions import GoogleAuthError
 
         pauses = iter(self._pauses)
+        if until is not None:
+            about = f'{about} AND timestamp<"{until.isoformat()}"'
         position = _Position(since)
         while True:
             try:
@@ -81,6 +100,41 @@ class CloudLog:
                 raise LogUnreadable(f"{self} cannot be read: {' '.join(str(error).split())}") from error
             else:
                 return
+
+    def slices(self, since: datetime) -> list[tuple[datetime, datetime | None]]:
+        """Return slices of the time since then, the newest first: a minute, and then each twice as long."""
+        found: list[tuple[datetime, datetime | None]] = []
+        end, length = None, FIRST_SLICE
+        start = datetime.now(UTC)
+        while start > since:
+            start = max(since, start - length)
+            found.append((start, end))
+            end, length = start, length * 2
+        return found
+
+    def lines(self, wanted: LineFilter, *, since: datetime, until: datetime | None = None) -> Iterator[Entry]:
+        """Yield the webhook and delivery lines of a time range that are meant. Raises LogUnreadable."""
+        return self.entries(" AND ".join([CANONICAL, *wanted.conditions()]), since=since, until=until)
+
+    def lines_of_events(self, wanted: LineFilter, *, since: datetime, until: datetime | None) -> Iterator[Entry]:
+        """Yield all canonical lines from `since` on of the events that have one that is meant before `until`.
+
+        Lines about no event come if they are meant. Raises LogUnreadable.
+        """
+        ids: dict[str, None] = {}
+        for entry in self.lines(wanted, since=since, until=until):
+            if entry.event_id:
+                ids[entry.event_id] = None
+            else:
+                yield entry
+        named = list(ids)
+        for start in range(0, len(named), MAX_EVENTS_IN_FILTER):
+            some = of_events(named[start : start + MAX_EVENTS_IN_FILTER])
+            yield from self.entries(f"{CANONICAL} AND {some}", since=since)
+
+    def all_lines(self, wanted: LineFilter, *, since: datetime, until: datetime | None = None) -> Iterator[Entry]:
+        """Yield every line that is meant, what handlers have logged included. Raises LogUnreadable."""
+        return self.entries(" AND ".join(wanted.conditions()), since=since, until=until)
 
     def _pages(self, about: str, position: "_Position") -> Iterator[Entry]:
         filter_ = f'{about} AND timestamp>="{position.time.isoformat()}"'
@@ -109,4 +163,5 @@ class _Position:
 def _entry_of(found: Any) -> Entry:
     fields = found.payload if isinstance(found.payload, dict) else {"message": str(found.payload)}
     time = found.timestamp.astimezone(UTC)
-    return Entry(time=time, fields=fields, labels=found.labels or {}, severity=found.severity or "DEFAULT")
+    severity, trace_id = found.severity or "DEFAULT", trace_id_of(found.trace)
+    return Entry(time=time, fields=fields, labels=found.labels or {}, severity=severity, trace_id=trace_id)

@@ -1,13 +1,23 @@
 """What happened to an event, from the services' log lines. No I/O: log entries in, steps and the event's place out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from relay.investigation.entries import Entry
-from relay.topology import MAX_DELIVERY_ATTEMPTS, SUBSCRIPTION_RETENTION_SECONDS
+from relay.investigation.handler_ends import SUCCEEDED, HandlerEnd, LastEnds, handler_ends, milliseconds_in
+from relay.topology import (
+    LONGEST_RETRY_PAUSE_SECONDS,
+    MAX_DELIVERY_ATTEMPTS,
+    SUBSCRIPTION_RETENTION_SECONDS,
+)
+
+EVENT_LINES = frozenset({"webhook", "delivery", "given_up"})
+"""The kinds of log lines that move an event. Only the local run writes `given_up`: Pub/Sub logs no dead letter."""
+_LOG_DELAY = timedelta(minutes=5)
+"""How late a line may reach Cloud Logging."""
 
 
 class Whereabouts(StrEnum):
@@ -17,12 +27,19 @@ class Whereabouts(StrEnum):
     HANDLED_BEFORE = "handled before"
     """Every handler had succeeded already: in a run that ended late, or for another event of the same change."""
     BEING_RETRIED = "being retried"
+    NOT_RETRIED = "failed, and not retried since"
+    """Pub/Sub has given it up, or pushes nothing to the worker: the log lines do not say which."""
     WAITING = "published, not delivered yet"
     DEAD_LETTER = "dead letter"
     UNHANDLED = "no handler for its type"
     DROPPED = f"dropped by Pub/Sub: not acknowledged within {SUBSCRIPTION_RETENTION_SECONDS // 86_400} days"
-    NOT_STORED = "not stored: OneStock sends it again"
+    NOT_STORED = "not stored: refused or failed; OneStock repeats a failed one for half an hour"
     NEVER_ARRIVED = "never arrived"
+
+    @classmethod
+    def named(cls, text: str) -> "Whereabouts | None":
+        """Return the place that a person means, by its name or its value; None for none."""
+        return next((one for one in cls if text.lower().replace("-", "_") == one.name.lower() or text == one), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +48,25 @@ class Step:
 
     time: datetime
     name: str
-    """received, delivered, caught up (the delivery of a synthetic event), redriven (of a new generation), or log."""
+    """received, delivered, caught up (delivered, a synthetic event), redriven (a new generation), given up, or log."""
     text: str
+    outcome: str = ""
+    """How the webhook or the delivery ended; of a log line, its severity."""
+    status: int = 0
+    """The answer: to OneStock, or to Pub/Sub. 0 for any other line."""
+    latency_ms: float = 0.0
+    """How long the webhook or the delivery took."""
+    message_id: str = ""
+    attempt: int = 0
+    """Which delivery attempt of Pub/Sub this was; 0 where the line does not say."""
+    reason: str = ""
+    """Why a webhook was refused, or why a delivery failed before any handler ran."""
+    handlers: tuple[HandlerEnd, ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something was left to do after this delivery."""
+        return self.outcome not in SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,27 +78,41 @@ class History:
     order_id: str
     steps: tuple[Step, ...]
     whereabouts: Whereabouts
+    caveat: str
+    """What the log lines cannot know about where it is; empty where they tell it for certain."""
 
 
-def histories(entries: Iterable[Entry], *, event_id: str | None = None, order_id: str | None = None) -> list[History]:
-    """Return the way of each event whose id begins with `event_id`, or that belongs to `order_id`, oldest first."""
+def histories(
+    entries: Iterable[Entry], *, event_id: str | None = None, order_id: str | None = None, now: datetime | None = None
+) -> list[History]:
+    """Return the way of each event whose id begins with `event_id`, or that belongs to `order_id`, oldest first.
+
+    `now` is when the lines were read; without it, no event has been silent for long.
+    """
     of_event: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.time):
         name = entry.event_id
         is_meant = name.startswith(event_id) if event_id else entry.labels.get("order_id") == order_id
         if name and is_meant and ("line" in entry.fields or "message" in entry.fields):
             of_event.setdefault(name, []).append(entry)
-    return [_history(name, found) for name, found in of_event.items()]
+    return [history_of(found, now=now) for found in of_event.values()]
 
 
-def _history(event_id: str, entries: list[Entry]) -> History:
+def history_of(entries: Sequence[Entry], *, now: datetime | None = None) -> History:
+    """Return the way of one event from its lines, which are in the sequence of time.
+
+    A webhook that was refused has no event id: then it is the way of its one line.
+    """
+    lines = [EventLine.of(entry) for entry in entries]
+    whereabouts = whereabouts_after(lines, now=now)
     labels = {key: value for entry in entries for key, value in entry.labels.items()}
     return History(
-        event_id=event_id,
+        event_id=labels.get("event_id", ""),
         event_type=labels.get("event_type", ""),
         order_id=labels.get("order_id", ""),
         steps=tuple(_step(entry) for entry in entries),
-        whereabouts=whereabouts_after([EventLine.of(entry) for entry in entries]),
+        whereabouts=whereabouts,
+        caveat=_caveat(whereabouts, lines),
     )
 
 
@@ -72,14 +120,31 @@ def _step(entry: Entry) -> Step:
     fields = entry.fields
     match entry.kind:
         case "webhook":
-            return Step(time=entry.time, name="received", text=_webhook_text(fields))
+            return _answered_step(entry, "received", _webhook_text(fields))
         case "delivery":
             name = "caught up" if fields.get("synthetic") else "delivered"
-            return Step(
-                time=entry.time, name="redriven" if fields.get("generation") else name, text=_delivery_text(fields)
-            )
+            return _answered_step(entry, "redriven" if entry.number("generation") else name, _delivery_text(entry))
+        case "given_up":
+            return Step(time=entry.time, name="given up", text=str(fields.get("message", "")))
         case _:
-            return Step(time=entry.time, name="log", text=f"{entry.severity}: {fields.get('message', '')}")
+            text = f"{entry.severity}: {fields.get('message', '')}"
+            return Step(time=entry.time, name="log", text=text, outcome=entry.severity)
+
+
+def _answered_step(entry: Entry, name: str, text: str) -> Step:
+    fields = entry.fields
+    return Step(
+        time=entry.time,
+        name=name,
+        text=text,
+        outcome=str(fields.get("outcome", "")),
+        status=entry.number("status"),
+        latency_ms=milliseconds_in(fields),
+        message_id=str(fields.get("message_id") or ""),
+        attempt=entry.number("delivery_attempt"),
+        reason=str(fields.get("reason", "")),
+        handlers=handler_ends(entry),
+    )
 
 
 def _webhook_text(fields: Mapping[str, Any]) -> str:
@@ -89,12 +154,10 @@ def _webhook_text(fields: Mapping[str, Any]) -> str:
     return f"{fields.get('outcome')}: {fields.get('reason', '')}; {answered}"
 
 
-def _delivery_text(fields: Mapping[str, Any]) -> str:
+def _delivery_text(entry: Entry) -> str:
+    fields = entry.fields
     attempt = f", attempt {fields['delivery_attempt']}" if fields.get("delivery_attempt") else ""
-    runs = [
-        f"{run.get('name')} {run.get('outcome')}" + (f" ({run['reason']})" if run.get("reason") else "")
-        for run in fields.get("handlers", [])
-    ]
+    runs = [f"{end.name} {end.outcome}" + (f" ({end.reason})" if end.reason else "") for end in handler_ends(entry)]
     head = f"message {fields.get('message_id')}{attempt}: {fields.get('outcome')}, answered {fields.get('status')}"
     return "; ".join([head, *runs])
 
@@ -108,27 +171,31 @@ class EventLine:
 
     time: datetime
     kind: str
-    """`webhook` and `delivery` count; other lines change nothing."""
+    """One of EVENT_LINES; other lines change nothing."""
     outcome: str
     generation: int
     """0 for the event as the receiver published it; a redrive or a replay has a higher one."""
     attempt: int
     """Which delivery attempt of Pub/Sub this was; 0 where the line does not say."""
-    was_rejected: bool
-    """Whether the delivery was a duplicate of one that a handler had rejected."""
+    handlers: tuple[HandlerEnd, ...]
+    """How each handler of a delivery ended."""
+
+    @property
+    def is_giving_up(self) -> bool:
+        """Whether Pub/Sub gives the event up with it: it says so, or the last delivery attempt failed."""
+        is_failure = self.kind == "delivery" and self.outcome not in {*_ENDS, "duplicate"}
+        return self.kind == "given_up" or (is_failure and self.attempt >= MAX_DELIVERY_ATTEMPTS)
 
     @classmethod
     def of(cls, entry: Entry) -> "EventLine":
         """Return what `entry` says."""
-        fields = entry.fields
-        reasons = [str(run.get("reason", "")) for run in fields.get("handlers", []) if isinstance(run, dict)]
         return cls(
             time=entry.time,
             kind=entry.kind,
-            outcome=str(fields.get("outcome", "")),
-            generation=fields.get("generation") or 0,
-            attempt=fields.get("delivery_attempt") or 0,
-            was_rejected=any(reason.startswith("already rejected") for reason in reasons),
+            outcome=str(entry.fields.get("outcome", "")),
+            generation=entry.number("generation"),
+            attempt=entry.number("delivery_attempt"),
+            handlers=handler_ends(entry) if entry.kind == "delivery" else (),
         )
 
 
@@ -145,26 +212,73 @@ _NOT_ENDED = (
     Whereabouts.BEING_RETRIED,
     Whereabouts.HANDLED_BEFORE,
 )
+_SUCCESSFUL = (Whereabouts.HANDLED, Whereabouts.HANDLED_BEFORE, Whereabouts.UNHANDLED)
+_UNDER_WAY = (Whereabouts.WAITING, Whereabouts.BEING_RETRIED)
 
 
-def whereabouts_after(lines: Iterable[EventLine]) -> Whereabouts:
-    """Return where one event is after its lines, which are in the sequence of time."""
-    now = Whereabouts.NOT_STORED
+def whereabouts_after(lines: Iterable[EventLine], *, now: datetime | None = None) -> Whereabouts:
+    """Return where one event is after its lines, which are in the sequence of time.
+
+    `now` is when the lines were read; without it, the event has not been silent for long.
+    """
+    place = Whereabouts.NOT_STORED
     generation = 0
-    for line in lines:
-        if line.kind == "webhook" and line.outcome == "published" and now is Whereabouts.NOT_STORED:
-            now = Whereabouts.WAITING
-        if line.kind == "delivery" and (line.generation > generation or now in _NOT_ENDED):
-            now = _after_delivery(line, now)
+    last_at = None
+    ends = LastEnds()
+    for line in (line for line in lines if line.kind in EVENT_LINES):
+        last_at = line.time
+        if line.kind == "webhook":
+            is_stored = line.outcome == "published" and place is Whereabouts.NOT_STORED
+            place = Whereabouts.WAITING if is_stored else place
+            continue
+        if line.generation > generation or place in _NOT_ENDED or _is_awaited(line, place, ends):
+            place = _after_delivery(line, place)
             generation = max(generation, line.generation)
-    return now
+        ends.add(line.handlers, generation=line.generation)
+    if place in _SUCCESSFUL and ends.has_rejection:
+        place = Whereabouts.DEAD_LETTER
+    return place if now is None or last_at is None else after_silence(place, now - last_at)
+
+
+def _is_awaited(line: EventLine, place: Whereabouts, ends: LastEnds) -> bool:
+    """Return whether a handler still needs this delivery, though the event has ended for the others.
+
+    An event has a dead letter for each handler that rejected it; those that are redriven in the same second have the
+    same generation.
+    """
+    return place in _SUCCESSFUL and ends.has_failure_of([end.name for end in line.handlers])
+
+
+def after_silence(place: Whereabouts, silence: timedelta) -> Whereabouts:
+    """Return where an event is that no line has been about for so long."""
+    if place in _UNDER_WAY and silence > timedelta(seconds=SUBSCRIPTION_RETENTION_SECONDS):
+        return Whereabouts.DROPPED
+    if place is Whereabouts.BEING_RETRIED and silence > timedelta(seconds=LONGEST_RETRY_PAUSE_SECONDS) + _LOG_DELAY:
+        return Whereabouts.NOT_RETRIED
+    return place
+
+
+def _caveat(place: Whereabouts, lines: Iterable[EventLine]) -> str:
+    if place is Whereabouts.NOT_RETRIED:
+        return (
+            "Pub/Sub gave it up (relay dead-letters list), or its pushes are paused or do not reach the worker "
+            "(relay doctor)"
+        )
+    if place is Whereabouts.DROPPED:
+        return "no line tells that the worker acknowledged it; make sure that the worker's lines were read, too"
+    if place is not Whereabouts.BEING_RETRIED:
+        return ""
+    if any(line.attempt for line in lines):
+        return "Pub/Sub tries again, unless the pushes are paused (relay doctor)"
+    days = SUBSCRIPTION_RETENTION_SECONDS // 86_400
+    return f"the lines have no attempt number: without a dead-letter policy Pub/Sub tries for {days} days"
 
 
 def _after_delivery(line: EventLine, before: Whereabouts) -> Whereabouts:
+    if line.is_giving_up:
+        return Whereabouts.DEAD_LETTER
     if line.outcome in _ENDS:
         return _ENDS[line.outcome]
     if line.outcome != "duplicate":
-        return Whereabouts.DEAD_LETTER if line.attempt >= MAX_DELIVERY_ATTEMPTS else Whereabouts.BEING_RETRIED
-    if before is Whereabouts.HANDLED:
-        return before
-    return Whereabouts.DEAD_LETTER if line.was_rejected else Whereabouts.HANDLED_BEFORE
+        return Whereabouts.BEING_RETRIED
+    return before if before is Whereabouts.HANDLED else Whereabouts.HANDLED_BEFORE

@@ -4,20 +4,17 @@ No I/O: changes and log entries in, a ledger out. An event tells a change if ord
 the tolerance that the worker has for synthetic events (relay/onestock/changes.py).
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from relay import moments
 from relay.errors import MessageTooLarge
 from relay.investigation.entries import Entry
-from relay.investigation.history import EventLine, Whereabouts, whereabouts_after
+from relay.investigation.history import EVENT_LINES, EventLine, Whereabouts, whereabouts_after
 from relay.onestock.changes import EVENT_TYPE, Change
-from relay.topology import SUBSCRIPTION_RETENTION_SECONDS
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -38,6 +35,7 @@ _STANDINGS = {
     Whereabouts.HANDLED_BEFORE: Standing.HANDLED,
     Whereabouts.BEING_RETRIED: Standing.UNDER_WAY,
     Whereabouts.WAITING: Standing.UNDER_WAY,
+    Whereabouts.NOT_RETRIED: Standing.UNDER_WAY,
     Whereabouts.DEAD_LETTER: Standing.DEAD_LETTER,
     Whereabouts.UNHANDLED: Standing.UNHANDLED,
     Whereabouts.DROPPED: Standing.MISSING,
@@ -161,7 +159,7 @@ class _Event:
         self.lines.append(EventLine.of(entry))
         if entry.kind == "webhook":
             self.received_at = min(self.received_at or entry.time, entry.time)
-            content = _content_of(entry.fields)
+            content = entry.content
             self.has_content = self.has_content or content is not None
             self.change = self.change or _change_in(self.event_type, content or {})
 
@@ -170,33 +168,15 @@ class _Event:
         return any(line.kind == "webhook" and line.outcome == "published" for line in self.lines)
 
     def whereabouts(self, now: datetime) -> Whereabouts:
-        lines = sorted(self.lines, key=lambda line: line.time)
-        found = whereabouts_after(lines)
-        is_dropped = _STANDINGS[found] is Standing.UNDER_WAY and lines[-1].time < now - timedelta(
-            seconds=SUBSCRIPTION_RETENTION_SECONDS
-        )
-        return Whereabouts.DROPPED if is_dropped else found
+        return whereabouts_after(sorted(self.lines, key=lambda line: line.time), now=now)
 
 
 def _events_in(entries: Iterable[Entry]) -> dict[str, _Event]:
     events: dict[str, _Event] = {}
     for entry in entries:
-        if entry.event_id and entry.kind in ("webhook", "delivery"):
+        if entry.event_id and entry.kind in EVENT_LINES:
             events.setdefault(entry.event_id, _Event(event_id=entry.event_id)).add(entry)
     return events
-
-
-def _content_of(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return a webhook's content as its line holds it: whole, with masked values, or not at all."""
-    content = fields.get("content")
-    try:
-        if "content_base64" in fields:
-            content = base64.b64decode(str(fields["content_base64"]), validate=True)
-        if isinstance(content, str | bytes):
-            content = json.loads(content)
-    except (ValueError, binascii.Error, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _change_in(event_type: str, content: Mapping[str, Any]) -> Change | None:
@@ -271,4 +251,4 @@ def _item_of_event(event: _Event, now: datetime) -> Item:
 
 def _text_of(change: Change) -> str:
     date = datetime.fromtimestamp(change.date, UTC)
-    return f"order {change.order_id} to {change.new_state} at {date:%Y-%m-%dT%H:%M:%SZ}"
+    return f"order {change.order_id} to {change.new_state} at {moments.as_option(date)}"

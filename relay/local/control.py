@@ -25,21 +25,29 @@ class Control:
         self._gate = gate
         self._events = events
 
-    def trigger(self, scenario: str) -> list[str]:
-        """Play a scenario, and return what happened. Raises ConfigurationError for an unknown one."""
+    def trigger(self, scenario: str) -> dict[str, Any]:
+        """Play a scenario, and return what happened (`steps`) and to which order (`order_id`, the last one).
+
+        Raises ConfigurationError for an unknown scenario.
+        """
         play = SCENARIOS.get(scenario)
         if play is None:
             raise ConfigurationError(f"There is no scenario {scenario!r}")
-        return list(play(self._stage))
+        self._stage.latest_order = None
+        return {"steps": list(play(self._stage)), "order_id": self._stage.latest_order}
 
     def rerun(self, event_id: str) -> str:
         """Publish an event that was delivered once more, for all its handlers, and return its whole id.
 
-        Raises ConfigurationError if none of the latest events has an id that begins so, PublishError.
+        Raises ConfigurationError if none of the latest events that were delivered has an id that begins so,
+        PublishError.
         """
         pushed = self._gate.pushed(event_id)
         if pushed is None:
-            raise ConfigurationError(f"None of the latest events of this run has an id that begins with {event_id}")
+            raise ConfigurationError(
+                f"No event whose id begins with {event_id} is among the latest that this run has delivered. An event "
+                "that was not delivered yet runs its handlers when it is"
+            )
         message = pushed.message.replayed(pushed.delivery, generation=int(datetime.now(UTC).timestamp()))
         self._events.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
         return pushed.delivery.event_id
@@ -53,7 +61,7 @@ class Control:
 
 def _handler_of(control: Control) -> type[BaseHTTPRequestHandler]:
     answers: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-        "/trigger": lambda content: {"steps": control.trigger(content["scenario"])},
+        "/trigger": lambda content: control.trigger(content["scenario"]),
         "/rerun": lambda content: {"event_id": control.rerun(content["event_id"])},
     }
 

@@ -23,6 +23,8 @@ class Shown:
     text: str
     is_routine: bool = False
     """Whether `--quiet` leaves it out."""
+    code: str = ""
+    """Lines to paste, shown below the text from the first column on."""
 
 
 def width_of(stream: TextIO) -> int | None:
@@ -36,20 +38,42 @@ def width_of(stream: TextIO) -> int | None:
 
 
 def lines_of(shown: Shown, *, at: datetime, width: int | None) -> list[str]:
-    """Return the lines that tell it, none wider than `width`; all after the first are indented."""
+    """Return the lines that tell it, none wider than `width`; all after the first are indented.
+
+    Code and URLs are never broken: they are there to be copied. A URL that does not fit gets a line of its own.
+    """
     text_width = None if width is None else max(MIN_TEXT_WIDTH, width - INDENT)
     pieces = [piece for line in shown.text.splitlines() or [""] for piece in _wrapped(line, text_width)]
-    first, *further = pieces or [""]
+    if not pieces or _is_wide(pieces[0], text_width):
+        pieces.insert(0, "")
+    first, *further = pieces
     return [
         f"{at:{_TIME}}  {shown.step:<{STEP_WIDTH}}{first}".rstrip(),
-        *(f"{'':<{INDENT}}{piece}".rstrip() for piece in further),
+        *(_indented(piece, text_width) for piece in further),
+        *shown.code.splitlines(),
     ]
+
+
+def _indented(piece: str, text_width: int | None) -> str:
+    return piece if _is_wide(piece, text_width) else f"{'':<{INDENT}}{piece}".rstrip()
+
+
+def _is_wide(piece: str, text_width: int | None) -> bool:
+    return text_width is not None and len(piece) > text_width
 
 
 def _wrapped(line: str, width: int | None) -> list[str]:
     if width is None or len(line) <= width:
         return [line]
-    return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    pieces = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [part for piece in pieces for part in _broken(piece, width)]
+
+
+def _broken(piece: str, width: int) -> list[str]:
+    """Return the parts of a word that is wider than a line; a URL stays whole."""
+    if len(piece) <= width or "://" in piece:
+        return [piece]
+    return textwrap.wrap(piece, width, break_on_hyphens=False)
 
 
 class Terminal:

@@ -12,12 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relay.errors import ConfigurationError
+from relay.settings.commands import LOCAL_RUN_URL
 
 DOT_ENV = Path(".env")
 LOCAL_ENV = Path(".relay/local.env")
 LOGS = Path(".relay/logs")
+LOG_NAMES = ("receiver", "worker", "given_up")
+"""The logs that tell of events."""
 PID = "RELAY_LOCAL_PID"
-CONTROL_URL = "RELAY_LOCAL_URL"
+CONTROL_URL = LOCAL_RUN_URL
+CONSOLE_TOKEN = "RELAY_CONSOLE_TOKEN"  # noqa: S105 - the variable's name
+"""Whoever has this token may open the run's console."""
 LINES = "RELAY_LINES"
 """Files of log lines, which `relay trace` and its like read instead of Cloud Logging."""
 
@@ -50,6 +55,12 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if is_quoted else value
 
 
+def shown(name: str, value: str) -> str:
+    """Return `NAME=VALUE` for a person; what may be a secret is left out."""
+    is_secret = any(word in name for word in ("KEY", "PASSWORD", "SECRET", "TOKEN"))
+    return name if is_secret else f"{name}={value}"
+
+
 def running(folder: Path) -> dict[str, str]:
     """Return the variables of the run that goes on in `folder` or in one above it; empty where none does."""
     for place in (folder, *folder.parents):
@@ -57,6 +68,17 @@ def running(folder: Path) -> dict[str, str]:
         if variables:
             return variables if _is_alive(variables.get(PID, "")) else {}
     return {}
+
+
+def ended_logs(folder: Path) -> list[Path]:
+    """Return the logs of the run that has ended in `folder` or in one above it; empty where none was or one goes on."""
+    if running(folder):
+        return []
+    for place in (folder, *folder.parents):
+        logs = [place / LOGS / f"{name}.log" for name in LOG_NAMES]
+        if logs[0].exists():
+            return [log for log in logs if log.exists()]
+    return []
 
 
 def _is_alive(pid: str) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import ConfigurationError
@@ -9,6 +10,7 @@ from relay.local.display import Terminal
 from relay.local.log_lines import LogReader, entry_of
 from relay.local.processes import Child
 from relay.local.pushes import PushGate
+from relay.local.reloading import ReloadingWorker
 from relay.local.scenarios import Stage
 
 LOOK_SECONDS = 0.05
@@ -17,18 +19,33 @@ SILENT_SECONDS = 10
 _THREAD_ENDED = 'Exception in thread "'
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The relay's two services, as the run started them."""
+
+    receiver: Child
+    worker: ReloadingWorker
+
+
 class Watch:
     """Everything that is looked at until the run ends."""
 
     def __init__(
-        self, terminal: Terminal, reader: LogReader, *, gate: PushGate, stage: Stage, receiver: Child, logs: Path
+        self,
+        terminal: Terminal,
+        reader: LogReader,
+        *,
+        gate: PushGate,
+        stage: Stage,
+        services: Services,
+        logs: Path,
     ) -> None:
         """Take the logs in the folder `logs`: receiver.log, worker.log and emulator.log."""
         self._terminal = terminal
         self._reader = reader
         self._gate = gate
         self._stage = stage
-        self._receiver = receiver
+        self._services = services
         self._logs = logs
         self._has_told_silence = False
 
@@ -42,17 +59,19 @@ class Watch:
 
         Raises ConfigurationError if the receiver ends.
         """
-        services = [follow(self._logs / "worker.log"), follow(self._logs / "receiver.log")]
+        worker, receiver = follow(self._logs / "worker.log"), follow(self._logs / "receiver.log")
         emulator = follow(self._logs / "emulator.log")
         while not stopping.wait(LOOK_SECONDS):
-            self._show(sorted((line for service in services for line in next(service)), key=_time_of))
+            # `broken` tells what a worker prints that does not start; until that is known, its log is not read.
+            lines = [] if self._services.worker.is_starting else next(worker)
+            lines = [line for line in lines if line not in self._services.worker.told]
+            self._show(sorted([*lines, *next(receiver)], key=_time_of))
             self._look_at_pushes(next(emulator))
             if events and self._reader.settled >= events:
                 break
-            if self._receiver.exit_status is not None:
-                raise ConfigurationError(
-                    f"The receiver ended unexpectedly; it printed: {' | '.join(_last(self._receiver))}"
-                )
+            if self._services.receiver.exit_status is not None:
+                printed = " | ".join(_last(self._services.receiver))
+                raise ConfigurationError(f"The receiver ended unexpectedly; it printed: {printed}")
 
     def _show(self, lines: list[str]) -> None:
         for text in lines:

@@ -5,23 +5,14 @@ from collections.abc import Mapping
 from relay.topology import Topology
 
 TEST_HASH_KEY = "test-key-of-the-local-run"
+RETRY_SCALE = 0.02
+"""The simulated OneStock retries for half a minute instead of half an hour; its dates are those of the real clock."""
 
 # What start_service decides, and what would make a local service believe that it runs on Cloud Run, or forget events.
 _NOT_PASSED_ON = frozenset({"PORT", "BIND_HOST", "K_SERVICE", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "PYTHONPATH"})
 # Where the first of a group is set, the developer means something of his own by all of it.
 _ONESTOCK = ("ONESTOCK_API_URL", "ONESTOCK_SITE_ID", "ONESTOCK_USER_ID", "ONESTOCK_PASSWORD")
 _DESTINATIONS = ("REFUND_URL", "SHIPMENT_URL", "FORWARD_URLS", "DESTINATION_SECRETS")
-
-
-def topology_of(*, push_endpoint: str) -> Topology:
-    """Return the topics and subscriptions of the local run."""
-    return Topology(
-        project="local-relay",
-        push_endpoint=push_endpoint,
-        min_backoff_seconds=1,
-        max_backoff_seconds=5,
-        has_dead_letter_policy=False,
-    )
 
 
 def names_of(topology: Topology, *, emulator_host: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from relay.local.customer import Received
 from relay.local.display import Shown
 from relay.local.simulator import Attempt, Status
-from relay.registry import suggestion_for
+from relay.registry import only_catch_all_text, suggestion_for
 
 Entry = dict[str, Any]
 
@@ -89,7 +89,9 @@ class LogReader:
         self.settled += entry["status"] < 500  # noqa: PLR2004 - 5xx is a nack
         event_type = entry.get("event_type", "")
         if outcome == "unhandled":
-            return Shown(outcome, f"{_about(entry)}: no handler{self._suggestion(event_type)}")
+            code = self._suggestion(event_type)
+            paste = f". Put into {self._package}/:" if code else ""
+            return Shown(outcome, f"{_about(entry)}: no handler{paste}", code=code)
         runs = entry.get("handlers", [])
         if not runs:
             return Shown(outcome, str(entry["message"]))
@@ -98,13 +100,18 @@ class LogReader:
         nth = f", attempt {attempt} of {self._max_delivery_attempts}" if attempt > 1 or entry["status"] >= 500 else ""  # noqa: PLR2004 - 5xx
         ends = ", ".join(self._end(run) for run in runs)
         text = f"{_about(entry)} {entry.get('latency_ms', 0):.0f} ms{nth}: {ends}"
-        return Shown(step, text, is_routine=outcome in _ROUTINE)
+        if not entry.get("only_catch_all"):
+            return Shown(step, text, is_routine=outcome in _ROUTINE)
+        code = self._suggestion(event_type)
+        paste = f" To handle it, put into {self._package}/:" if code else ""
+        return Shown(step, f"{text}; {only_catch_all_text(event_type)}{paste}", is_routine=not code, code=code)
 
     def _suggestion(self, event_type: str) -> str:
+        """Return the handler to paste; nothing where it was shown before."""
         if event_type in self._suggested:
             return ""
         self._suggested.add(event_type)
-        return f". Put into {self._package}/:\n{suggestion_for(event_type)}"
+        return suggestion_for(event_type)
 
     def _end(self, run: Mapping[str, Any]) -> str:
         reason = f" ({run['reason']})" if run.get("reason") else ""
@@ -144,8 +151,8 @@ def hand_over_shown(received: Received) -> Shown:
         what = f"{data['order_id']}: parcel {data['parcel_id']}, {data['tracking_code']}"
     else:
         what = _changed(dict(data))
-    again = " once more" if received.is_repeated else ""
-    return Shown(received.kind, f"{what}; the customer's system has taken it{again}", is_routine=True)
+    end = "knew it already (same webhook-id): nothing is done twice" if received.is_repeated else "has taken it"
+    return Shown(received.kind, f"{what}; the customer's system {end}", is_routine=True)
 
 
 def counted(outcomes: Mapping[str, int]) -> str:
@@ -180,9 +187,10 @@ def _changed(content: Mapping[str, Any], *, without_order: bool = False) -> str:
     return " ".join(ids)
 
 
-def _object(text: str | bytes) -> dict[str, Any]:
+def _object(content: Any) -> dict[str, Any]:
+    """Return the object that `content` is, or that its text holds; an empty one for anything else."""
     try:
-        value = json.loads(text)
+        value = json.loads(content) if isinstance(content, str | bytes) else content
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

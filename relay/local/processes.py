@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from relay.errors import ConfigurationError
 
 STOP_SECONDS = 12  # gunicorn's graceful time-out is 8 s.
 _POLL_SECONDS = 0.05
+# Below the ports that systems give to outgoing connections: one of these may take such a port before we listen on it.
+_LISTENING = range(20_000, 32_000)
 
 # A program inherits which signals are ignored: a background job of a script ignores SIGINT, Python itself SIGPIPE.
 _EXEC_WITH_DEFAULT_SIGNALS = """
@@ -27,10 +30,9 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while is_taken(port := random.choice(_LISTENING)):
+        pass
+    return port
 
 
 def is_taken(port: int) -> bool:
@@ -59,9 +61,13 @@ class Child:
         *,
         environ: Mapping[str, str],
         output: Path,
+        errors: int | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Start `command` in `folder`, or here; what it prints is added to the file `output`."""
+        """Start `command` in `folder`, or here; what it prints is added to the file `output`.
+
+        With `errors`, a file descriptor, what it prints to standard error goes there instead.
+        """
         self.name = name
         self.output = output
         with output.open("ab") as sink:
@@ -71,7 +77,7 @@ class Child:
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if errors is None else errors,
                 start_new_session=True,
             )
 

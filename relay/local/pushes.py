@@ -64,6 +64,7 @@ class _Flow:
     awaited: dict[str, float] = field(default_factory=dict)
     under_way: int = 0
     last_push_at: float = 0.0
+    is_paused: bool = False
 
 
 class PushGate:
@@ -108,12 +109,18 @@ class PushGate:
             if message_id not in self._pushed:
                 self._flow.awaited[message_id] = time.monotonic()
 
+    def note_pause(self, *, is_paused: bool) -> None:
+        """Note that somebody has paused the pushes or let them go on: nothing is owed in between."""
+        with self._changed:
+            self._flow.is_paused = is_paused
+            self._flow.last_push_at = time.monotonic()
+
     @property
     def silent_seconds(self) -> float:
         """How long the emulator has pushed nothing at all although it owes something."""
         with self._changed:
             flow = self._flow
-            if flow.under_way or not flow.awaited:
+            if flow.under_way or flow.is_paused or not flow.awaited:
                 return 0.0
             return time.monotonic() - max(flow.last_push_at, min(flow.awaited.values()))
 

@@ -5,17 +5,22 @@ The files are looked at four times a second: no dependency, and it works on ever
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from relay.errors import ConfigurationError
 from relay.local.display import Terminal
 from relay.local.processes import Child, free_port
 from relay.local.pushes import PushGate
+from relay.local.run_memory import RunMemory, WorkersStore
 from relay.local.services import start_service
 
 LOOK_SECONDS = 0.25
@@ -39,19 +44,82 @@ def folder_of(package: str) -> Path:
     return Path(places[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One worker process, and what it has of the run's memory."""
+
+    child: Child
+    store: WorkersStore | None
+
+    def stop(self) -> None:
+        self.child.stop()
+        if self.store is not None:
+            self.store.end()
+
+
+class _Errors:
+    """What one worker prints to standard error, in the log like all else, and kept apart from what others print."""
+
+    def __init__(self, log: Path) -> None:
+        """Add the lines to `log`."""
+        self._log = log
+        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self._read, self.descriptor = os.pipe()
+        """`descriptor` is where the worker writes to, which is started within the block."""
+        self._thread = threading.Thread(target=self._copy, name="errors of a worker", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+    def last_lines(self) -> list[str]:
+        """Return the last lines of a worker that has ended."""
+        self._thread.join()
+        return list(self._lines)
+
+    def _copy(self) -> None:
+        with os.fdopen(self._read, errors="replace") as printed, self._log.open("a", buffering=1) as log:
+            for line in printed:
+                log.write(line)
+                # The services' own lines are JSON, gunicorn's begin with the date in brackets.
+                if line.strip() and not line.startswith(("{", "[20")):
+                    self._lines.append(line.rstrip())
+
+
 class ReloadingWorker:
     """The worker in charge, and the thread that replaces it."""
 
-    def __init__(self, gate: PushGate, terminal: Terminal, *, settings: Mapping[str, str], output: Path) -> None:
-        """Take the worker's `settings`; what all its processes print is added to `output`."""
+    def __init__(
+        self,
+        gate: PushGate,
+        terminal: Terminal,
+        *,
+        settings: Mapping[str, str],
+        output: Path,
+        memory: RunMemory | None = None,
+    ) -> None:
+        """Take the worker's `settings`; what all its processes print is added to `output`.
+
+        `memory` is the store of all its processes; without one IDEMPOTENCY_STORE says which it is.
+        """
         self._gate = gate
         self._terminal = terminal
         self._settings = settings
         self._output = output
+        self._memory = memory
         self._folder = folder_of(settings.get("HANDLERS_PACKAGE", "handlers"))
-        self._child: Child | None = None
+        self._child: _Worker | None = None
         self._ending: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self.is_starting = False
+        """Whether a worker is being started: what it prints is no handler's as long as nobody knows how that ends."""
+        self.told: frozenset[str] = frozenset()
+        """The lines that the last worker printed instead of starting; `broken` has told them."""
+        self.broken: str | None = None
+        """Where the handlers are broken, `file:line` or the first line of the reason; None while a worker runs."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -78,8 +146,9 @@ class ReloadingWorker:
                 changed = [file for file in {*found, *seen} if found.get(file) != seen.get(file)]
                 seen = found
                 self._reload(sorted(changed))
-            elif self._child is not None and self._child.exit_status is not None:
+            elif self._child is not None and self._child.child.exit_status is not None:
                 self._terminal.say("error", f"the worker ended unexpectedly; its log: {self._output}. It starts again")
+                self._child.stop()
                 self._child = None
                 self._replace()
 
@@ -94,29 +163,40 @@ class ReloadingWorker:
         # Python compares a compiled file by the second and the size: a quick change of equal length would be missed.
         for compiled in self._folder.rglob("__pycache__"):
             shutil.rmtree(compiled, ignore_errors=True)
-        printed_before = self._output.stat().st_size if self._output.exists() else 0
         port = free_port()
+        socket, store = self._memory.serve() if self._memory else (None, None)
+        app = f"main:worker({socket!r})" if socket else None
+        self.is_starting = True
+        errors = _Errors(self._output)
         try:
-            child = start_service("worker", port=port, settings=self._settings, output=self._output)
+            with errors:
+                child = start_service(
+                    "worker",
+                    port=port,
+                    settings=self._settings,
+                    output=self._output,
+                    errors=errors.descriptor,
+                    app=app,
+                )
         except ConfigurationError as error:
-            self._tell_broken(printed_before, error)
+            self._tell_broken(errors.last_lines(), error)
             return False
+        finally:
+            self.is_starting = False
         self._gate.lead_to(f"http://127.0.0.1:{port}")
         if self._child is not None:
             ending = threading.Thread(target=self._child.stop, name="end of a worker")
             ending.start()
             self._ending = [thread for thread in self._ending if thread.is_alive()] + [ending]
-        self._child = child
+        self._child, self.broken = _Worker(child, store), None
         return True
 
-    def _tell_broken(self, printed_before: int, error: ConfigurationError) -> None:
-        with self._output.open("rb") as output:
-            output.seek(printed_before)
-            printed = output.read().decode(errors="replace").splitlines()
-        # The services' own lines are JSON, gunicorn's begin with the date in brackets: what is left is the reason.
-        reasons = [line for line in printed if line.strip() and not line.startswith(("{", "[20"))]
+    def _tell_broken(self, reasons: list[str], error: ConfigurationError) -> None:
         meanwhile = "events wait" if self._child is None else "the handlers loaded before go on"
-        reason = "\n".join(reasons[-_MOST_LINES:]) or str(error)
+        self.told = frozenset(reasons)
+        reason = "\n".join(reasons) or str(error)
+        if self._child is None:
+            self.broken = reason.partition(" ")[0].removesuffix(":")
         self._terminal.say("broken", f"{reason}\nSave the file once it is mended; {meanwhile} meanwhile.")
 
     def _versions(self) -> Versions:

@@ -3,10 +3,11 @@
 import base64
 import contextlib
 import os
+import re
 import secrets
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,34 @@ from relay.errors import ConfigurationError
 from relay.events import Delivery
 from relay.local import demo, environment, log_lines
 from relay.local.broker import Broker
+from relay.local.console import Console
 from relay.local.control import Control
 from relay.local.customer import CustomerSystem, Received
 from relay.local.display import Terminal
-from relay.local.following import Watch
-from relay.local.installation import services_environ
-from relay.local.processes import Child, free_port, is_taken
+from relay.local.following import Services, Watch
+from relay.local.given_up import GivenUpLog
+from relay.local.installation import RETRY_SCALE, services_environ
+from relay.local.processes import free_port, is_taken
 from relay.local.reloading import ReloadingWorker, folder_of
+from relay.local.run_memory import RunMemory
 from relay.local.scenarios import Stage
 from relay.local.services import start_service
 from relay.local.simulator import Attempt, Schedule, Simulator
+from relay.settings.receiver import ReceiverSettings
+from relay.settings.worker import WorkerSettings
+from relay.stores.memory import MemoryStore
 
-# OneStock's half hour of retries in half a minute; its clock goes right, so that its dates are those of now.
-SCHEDULE = Schedule(retry_intervals_seconds=[0.02 * seconds for seconds in Schedule().retry_intervals_seconds])
+SCHEDULE = Schedule(retry_intervals_seconds=[RETRY_SCALE * seconds for seconds in Schedule().retry_intervals_seconds])
+# What commands need of the services' settings: the beginnings of the names.
+_ANNOUNCED = (
+    "GOOGLE_CLOUD_PROJECT",
+    "PUBSUB_",
+    "PUSH_AUTH",
+    "ONESTOCK_",
+    "HANDLERS_PACKAGE",
+    "IDEMPOTENCY_STORE",
+    "FIRESTORE_",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +53,7 @@ class Wishes:
     receiver_port: int
     worker_port: int
     emulator_port: int
+    console_port: int
     events_per_second: float
     """0 sends nothing by itself."""
     events: int
@@ -84,15 +101,34 @@ class LocalRun:
                 f"A local run goes on in this folder already (process {other[environment.PID]}): stop it first"
             )
         folder_of(environ.get("HANDLERS_PACKAGE") or "handlers")
-        wanted = {"RECEIVER_PORT": self._wishes.receiver_port, "WORKER_PORT": self._wishes.worker_port}
+        wishes = self._wishes
+        wanted = {
+            "RECEIVER_PORT": wishes.receiver_port,
+            "WORKER_PORT": wishes.worker_port,
+            "CONSOLE_PORT": wishes.console_port,
+        }
         if not environ.get("PUBSUB_EMULATOR_HOST"):
-            wanted["EMULATOR_PORT"] = self._wishes.emulator_port
+            wanted["EMULATOR_PORT"] = wishes.emulator_port
         taken = {name: port for name, port in wanted.items() if is_taken(port)}
         if taken:
             raise ConfigurationError(
                 f"Ports are taken: {', '.join(f'{name}={port}' for name, port in taken.items())}. Stop what uses them, "
                 f"or choose others: make run {' '.join(f'{name}={free_port()}' for name in taken)}"
             )
+
+    def _check_settings(self, environ: Mapping[str, str], settings: Mapping[str, str]) -> None:
+        """Raise ConfigurationError for a wrong setting of a service, in one line that says where it was set."""
+        for wanted in (ReceiverSettings, WorkerSettings):
+            try:
+                wanted.from_environ(settings)
+            except ConfigurationError as error:
+                named = [name for name in environ if re.search(rf"\b{re.escape(name)}\b", str(error))]
+                places = [
+                    f"{environment.shown(name, environ[name])} is set in "
+                    f"{'the shell' if name in os.environ else environment.DOT_ENV}"
+                    for name in named
+                ]
+                raise ConfigurationError("; ".join([str(error), *places])) from error
 
     def _started(
         self, parts: contextlib.ExitStack, environ: Mapping[str, str], reader: log_lines.LogReader, logs: Path
@@ -105,23 +141,33 @@ class LocalRun:
             emulator_port=wishes.emulator_port,
             push_port=wishes.worker_port,
             delivery_attempts=wishes.delivery_attempts,
-            gave_up=self._show_given_up,
+            gave_up=self._told_given_up(GivenUpLog(logs / "given_up.log")),
+            terminal=self._terminal,
             output=logs / "emulator.log",
         )
         simulated = {**onestock.environ, **self._customer(parts)}
         settings = services_environ(broker.names, chosen=environ, simulated=simulated)
-        receiver = self._start_services(parts, broker, settings, logs)
+        self._check_settings(environ, settings)
+        services = self._start_services(parts, broker, settings, logs)
         stage = self._stage(onestock, broker, settings)
         control = Control(stage, broker.gate, broker.events)
-        self._announce(parts, settings, control_url=parts.enter_context(control.open()), logs=logs)
+        control_url = parts.enter_context(control.open())
+        self._announce(parts, settings, control_url=control_url, logs=logs, broken=services.worker.broken)
         self._feed(parts, stage)
-        return Watch(self._terminal, reader, gate=broker.gate, stage=stage, receiver=receiver, logs=logs)
+        return Watch(self._terminal, reader, gate=broker.gate, stage=stage, services=services, logs=logs)
 
     def _start_services(
         self, parts: contextlib.ExitStack, broker: Broker, settings: Mapping[str, str], logs: Path
-    ) -> Child:
-        """Start the worker and, beside it, the receiver, which is returned."""
-        worker = ReloadingWorker(broker.gate, self._terminal, settings=settings, output=logs / "worker.log")
+    ) -> Services:
+        """Start the worker and, beside it, the receiver."""
+        wanted = WorkerSettings.from_environ(settings)
+        memory = None
+        if wanted.idempotency_store == "memory":
+            store = MemoryStore(dateless_window_seconds=wanted.dateless_window_seconds)
+            memory = RunMemory(store)
+        worker = ReloadingWorker(
+            broker.gate, self._terminal, settings=settings, output=logs / "worker.log", memory=memory
+        )
         port, output = self._wishes.receiver_port, logs / "receiver.log"
         with ThreadPoolExecutor() as pool:
             starting = pool.submit(start_service, "receiver", port=port, settings=settings, output=output)
@@ -129,7 +175,7 @@ class LocalRun:
                 parts.enter_context(worker.running())
             finally:
                 receiver = parts.enter_context(starting.result())
-        return receiver
+        return Services(receiver, worker)
 
     def _stage(self, onestock: Simulator, broker: Broker, settings: Mapping[str, str]) -> Stage:
         stage = Stage(
@@ -143,26 +189,31 @@ class LocalRun:
         return stage
 
     def _announce(
-        self, parts: contextlib.ExitStack, settings: Mapping[str, str], *, control_url: str, logs: Path
+        self,
+        parts: contextlib.ExitStack,
+        settings: Mapping[str, str],
+        *,
+        control_url: str,
+        logs: Path,
+        broken: str | None,
     ) -> None:
         """Write what commands need against this run, and say what there is to do."""
-        variables = {
-            name: value
-            for name, value in settings.items()
-            if name.startswith(("GOOGLE_CLOUD_PROJECT", "PUBSUB_", "PUSH_AUTH", "ONESTOCK_", "HANDLERS_PACKAGE"))
-        }
+        variables = {name: value for name, value in settings.items() if name.startswith(_ANNOUNCED)}
         variables |= {
             "RECEIVER_URL": f"http://127.0.0.1:{self._wishes.receiver_port}",
             "WORKER_URL": f"http://127.0.0.1:{self._wishes.worker_port}",
             environment.CONTROL_URL: control_url,
-            environment.LINES: os.pathsep.join(str(logs / f"{name}.log") for name in ("receiver", "worker")),
+            environment.LINES: os.pathsep.join(str(logs / f"{name}.log") for name in environment.LOG_NAMES),
         }
         parts.enter_context(environment.announced(self._folder, variables))
         say = self._terminal.say
-        say("ready", f"OneStock -> {variables['RECEIVER_URL']} -> Pub/Sub -> worker -> the customer's system")
+        waiting = f"; no handler runs until {broken} is mended, and events wait" if broken else ""
+        say("ready", f"OneStock -> {variables['RECEIVER_URL']} -> Pub/Sub -> worker -> the customer's system{waiting}")
         say("try", "in another terminal: relay trigger list, relay send order_state_changed, relay dead-letters list")
         say("", f"Commands in this folder work against this run: {environment.LOCAL_ENV}")
         say("", "A saved file in handlers/ is loaded at once. Ctrl-C stops everything")
+        console = Console.started(self._wishes.console_port, variables, output=logs / "console.log")
+        say("console", parts.enter_context(console).url)
 
     def _feed(self, parts: contextlib.ExitStack, stage: Stage) -> None:
         """Let OneStock send invented events until it is time to stop."""
@@ -195,10 +246,14 @@ class LocalRun:
         for shown in log_lines.attempt_shown(attempt):
             self._terminal.show(shown)
 
-    def _show_given_up(self, delivery: Delivery) -> None:
-        event_id = delivery.event_id[: log_lines.ID_LENGTH]
-        self._terminal.say(
-            "dead letter",
-            f"{delivery.event_type} {delivery.ordering_key} {event_id}: used up {delivery.delivery_attempt} delivery "
-            "attempts. Once the handler is mended: relay dead-letters redrive",
-        )
+    def _told_given_up(self, log: GivenUpLog) -> Callable[[Delivery], None]:
+        def tell(delivery: Delivery) -> None:
+            log.write(delivery)
+            event_id = delivery.event_id[: log_lines.ID_LENGTH]
+            self._terminal.say(
+                "dead letter",
+                f"{delivery.event_type} {delivery.ordering_key} {event_id}: used up {delivery.delivery_attempt} "
+                "delivery attempts. Once the handler is mended: relay dead-letters redrive",
+            )
+
+        return tell

@@ -92,7 +92,12 @@ class _DeadlineStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        bound = self._deadline.bound(timeout, httpcore.ConnectTimeout)
+        try:
+            bound = self._deadline.bound(timeout, httpcore.ConnectTimeout)
+        except httpcore.ConnectTimeout:
+            # The pool does not know this connection yet, so that nothing else would close it.
+            self.close()
+            raise
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, bound), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:

@@ -147,6 +147,16 @@ class RegisteredWebhook(_Answered):
         """Whether OneStock drops this webhook's messages."""
         return self.status == WebhookStatus.DISABLED
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that may be shown. OneStock's answer may hold the hash key, which may not."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "event_types": list(self.event_types),
+            "url": self.url,
+            "http_method": self.http_method,
+        }
+
     def with_status(self, status: str) -> Self:
         """Return this webhook with another status; changes nothing at OneStock."""
         return self.model_copy(update={"status": status})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from relay import moments
 from relay.errors import OneStockError, StoreError
 from relay.onestock import OneStock, RegisteredWebhook, WebhookStatus
 from relay.settings.webhooks import WatchdogSettings
@@ -81,11 +82,7 @@ class Watchdog:
             self._remember(webhook, before)
         except StoreError as error:
             before, problem = Sighting(), str(error)
-        check = WebhookCheck(webhook=webhook, problem=problem)
-        if webhook.is_disabled or before.is_down:
-            seen_at = before.enabled_at
-            since = None if seen_at is None else datetime.fromtimestamp(seen_at - RETRIES_SECONDS, UTC)
-            check = replace(check, may_miss_events=True, missing_since=since)
+        check = check_of(webhook, before, problem=problem)
         return self._reenabled(check) if webhook.is_disabled and self._settings.reenables else check
 
     def _remember(self, webhook: RegisteredWebhook, before: Sighting) -> None:
@@ -101,6 +98,15 @@ class Watchdog:
         except OneStockError as error:
             return replace(check, problem=str(error))
         return replace(check, is_reenabled=True)
+
+
+def check_of(webhook: RegisteredWebhook, before: Sighting, *, problem: str | None = None) -> WebhookCheck:
+    """Return what a webhook's status says, after what the last check saw. Remembers and changes nothing."""
+    if not webhook.is_disabled and not before.is_down:
+        return WebhookCheck(webhook=webhook, problem=problem)
+    seen_at = before.enabled_at
+    since = None if seen_at is None else datetime.fromtimestamp(seen_at - RETRIES_SECONDS, UTC)
+    return WebhookCheck(webhook=webhook, may_miss_events=True, missing_since=since, problem=problem)
 
 
 def _write_line(check: WebhookCheck) -> None:
@@ -134,7 +140,7 @@ def text_of(check: WebhookCheck) -> str:
         since = check.missing_since
         text += "; events may be missing since "
         text += (
-            f"{since:%Y-%m-%d %H:%M:%S} UTC: relay reconcile --since {since:%Y-%m-%dT%H:%M:%SZ}"
+            f"{moments.shown(since)}: relay reconcile --since {moments.as_option(since)}"
             if since is not None
             else "a time that nobody has seen: relay reconcile --since TIME"
         )

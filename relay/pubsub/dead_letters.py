@@ -1,19 +1,19 @@
 """Dead letters: what nobody could handle, put there by the worker (quarantine) or by Pub/Sub (too many attempts)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from google.pubsub_v1 import SubscriberClient
 
 from relay.errors import DeadLetterIdRefused
-from relay.events import Delivery
-from relay.message import DeadLetterMarks, Message
+from relay.events import Delivery, is_handler
+from relay.message import Attribute, DeadLetterMarks, Message
 from relay.pubsub.pull import Pulled, PullSubscription
 
-LEAST_PREFIX_LENGTH = 8
+LEAST_PREFIX_LENGTH = 6
 MAX_CANDIDATES = 10
 
 
@@ -37,6 +37,16 @@ class DeadLetter:
     def marks(self) -> DeadLetterMarks:
         """Why nobody handled it, and how often that was tried."""
         return self.pulled.message.dead_letter_marks
+
+    @property
+    def rejected_by(self) -> str:
+        """The handler that rejected the event; empty where Pub/Sub gave it up, or no handler could read it."""
+        return self.pulled.message.attributes.get(Attribute.DEAD_LETTER_HANDLER, "")
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether Pub/Sub put it there, which knows no reason: the worker names one."""
+        return Attribute.DEAD_LETTER_REASON not in self.pulled.message.attributes
 
     def age_seconds(self, now: datetime) -> float:
         """Return how long it has been a dead letter."""
@@ -71,7 +81,7 @@ class Filter:
         return (
             self.event_type in (None, letter.delivery.event_type)
             and self.order_id in (None, letter.delivery.ordering_key)
-            and self.handler in (None, letter.marks.handler)
+            and (self.handler is None or is_handler(letter.marks.handler, self.handler))
             and (self.reason is None or self.reason.lower() in letter.marks.reason.lower())
             and (self.older_than_seconds is None or age_seconds > self.older_than_seconds)
             and (self.newer_than_seconds is None or age_seconds < self.newer_than_seconds)
@@ -117,9 +127,24 @@ class HeldDeadLetters:
 
         Raises PubSubError and DeadLetterIdRefused.
         """
+        with cls.chosen(subscription_path, lambda found: select(found, wanted, now=now, limit=limit)) as held:
+            yield held
+
+    @classmethod
+    @contextmanager
+    def chosen(
+        cls, subscription_path: str, choose: Callable[[Sequence[DeadLetter]], Sequence[DeadLetter]]
+    ) -> Iterator[Self]:
+        """Hold what `choose` takes of all dead letters until the block ends, and let everybody see the others.
+
+        What somebody else holds is not among them. Raises PubSubError, and what `choose` raises.
+        """
+        began = datetime.now(UTC)
         with PullSubscription(SubscriberClient(), subscription_path) as subscription:
-            found = [DeadLetter(pulled=pulled) for some in subscription.pull_until_empty() for pulled in some]
-            letters = select(found, wanted, now=now, limit=limit)
+            # A handler that fails makes dead letters all the time: those that come meanwhile do not prolong the pull.
+            pulls = subscription.pull_until_empty(is_meant=lambda pulled: pulled.published_at < began)
+            found = [DeadLetter(pulled=pulled) for some in pulls for pulled in some]
+            letters = choose(found)
             kept = {letter.message_id for letter in letters}
             subscription.give_back(letter.pulled for letter in found if letter.message_id not in kept)
             yield cls(subscription, letters)
@@ -147,6 +172,8 @@ def _refusal(id_: str, candidates: Sequence[str]) -> str:
         return f"No dead letter has the id {id_}; `relay dead-letters list` shows those that exist"
     shown = ", ".join(candidates[:MAX_CANDIDATES])
     more = f" and {len(candidates) - MAX_CANDIDATES} more" if len(candidates) > MAX_CANDIDATES else ""
+    if len(candidates) > 1:
+        return f"{id_} is ambiguous: {len(candidates)} ids begin with it. Write more of it. They are: {shown}{more}"
     return (
         f"{id_} is not the whole id of a dead letter. Write the whole id, or at least {LEAST_PREFIX_LENGTH} characters "
         f"that only one id begins with. These begin with {id_}: {shown}{more}"

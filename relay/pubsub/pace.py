@@ -1,8 +1,21 @@
 """Publishing no faster than asked, so that a redrive or a replay leaves room for what OneStock sends."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
+
+LEAST_PER_SECOND = 0.01
+"""At 0.01 an event goes every 100 seconds: whoever writes less has mistyped."""
+
+
+def per_second_in(text: str) -> float | None:
+    """Return the rate that a person means: 0 for no limit, or at least LEAST_PER_SECOND; None for anything else."""
+    try:
+        rate = float(text)
+    except ValueError:
+        return None
+    return rate if rate == 0 or LEAST_PER_SECOND <= rate < math.inf else None
 
 
 class Pace:

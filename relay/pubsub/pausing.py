@@ -84,6 +84,12 @@ class PushSwitch:
         self._subscriber = subscriber
         self._publisher = publisher
 
+    @classmethod
+    def connected(cls, path: str) -> Self:
+        """Return the switch of a subscription, with this machine's credentials. Raises PubSubError without any."""
+        with pubsub_errors(path):
+            return cls(path, subscriber=SubscriberClient(), publisher=PublisherClient())
+
     def state(self) -> PushState:
         """Return what is there."""
         found = self._subscription()

@@ -2,7 +2,8 @@
 
 The batching client of google.cloud.pubsub waits for a batch timer, and after some errors never resolves its future. The
 generated client does one RPC and obeys its deadline, which covers resolving the name, the access token, connecting and
-the answer.
+the answer. The publisher calls that client's transport: `PublisherClient.publish` makes the same metadata and wraps the
+same method again for each message, which takes a quarter of the CPU time of a publish.
 """
 
 import logging
@@ -11,14 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
 import grpc
 from google.api_core import exceptions
+from google.api_core.gapic_v1 import routing_header
+from google.api_core.grpc_helpers import wrap_errors
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.credentials import Credentials, TokenState
-from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+from google.pubsub_v1 import PublishRequest, PublishResponse, PubsubMessage
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_INFO
 
 from relay.errors import PublishError
 from relay.message import Message
@@ -64,10 +69,11 @@ class Publisher(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """One channel with Google's client on it. The publisher's lock guards its numbers."""
+    """One channel with the Publish method of Google's client on it. The publisher's lock guards its numbers."""
 
     channel: grpc.Channel
-    client: PublisherClient
+    publish: Callable[..., PublishResponse]
+    """Takes the request and `timeout`, in seconds. Raises GoogleAPICallError."""
     answered_at: float
     """When the last answer came, or the channel was opened; on the monotonic clock, in seconds."""
     attempts_under_way: int = 0
@@ -75,9 +81,11 @@ class _Connection:
     is_replaced: bool = False
 
     @classmethod
-    def on(cls, channel: grpc.Channel) -> Self:
-        client = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
-        return cls(channel, client, answered_at=time.monotonic())
+    def on(cls, channel: grpc.Channel, topic_path: str) -> Self:
+        transport = PublisherGrpcTransport(channel=channel)
+        metadata = (DEFAULT_CLIENT_INFO.to_grpc_metadata(), routing_header.to_grpc_metadata({"topic": topic_path}))
+        publish = partial(wrap_errors(transport.publish), metadata=metadata)
+        return cls(channel, publish, answered_at=time.monotonic())
 
     @property
     def is_silent(self) -> bool:
@@ -103,7 +111,7 @@ class PubSubPublisher:
         self._open_channel = open_channel
         self._credentials = credentials
         self._lock = threading.Lock()
-        self._connection = _Connection.on(open_channel())
+        self._connection = _Connection.on(open_channel(), topic_path)
 
     def publish(self, message: Message, *, budget_seconds: float) -> str:
         """See `Publisher.publish`. Transient failures are tried again while the budget lasts."""
@@ -144,7 +152,7 @@ class PubSubPublisher:
         timeout_seconds = max(0.001, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
         with self._leased() as connection:
             try:
-                response = connection.client.publish(request=request, retry=None, timeout=timeout_seconds)
+                response = connection.publish(request, timeout=timeout_seconds)
             except exceptions.DeadlineExceeded as error:
                 self._check_token(error)
                 self._note_silence(connection)
@@ -190,8 +198,8 @@ class PubSubPublisher:
             connection.silent_attempts += 1
             if not connection.is_silent or connection.is_replaced:
                 return
+            self._connection = _Connection.on(self._open_channel(), self._topic_path)
             connection.is_replaced = True
-            self._connection = _Connection.on(self._open_channel())
         logger.warning("Pub/Sub gave no answer to %d attempts in a row; connecting anew", connection.silent_attempts)
 
 

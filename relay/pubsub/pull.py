@@ -30,6 +30,7 @@ EMPTY_PULLS = 6
 QUIET_SECONDS = 4.5
 RPC_TIMEOUT_SECONDS = 30
 HOLD_SECONDS = 600.0  # Pub/Sub's maximum.
+FIRST_HOLD_SECONDS = 10.0  # The shortest acknowledgement deadline that a subscription can have.
 MAX_PULLED = 1_000
 MAX_ACK_IDS = 1_000  # A request holds 512 KB; an ack id has about 200 bytes.
 MAX_BODY_BYTES = 32_000_000
@@ -145,7 +146,7 @@ class PullSubscription:
         self._set_deadline(holds, 0)
 
     def _pull(self) -> list[Pulled]:
-        started = time.monotonic()
+        started, pulled_at = time.monotonic(), self._clock()
         request = {"subscription": self._path, "max_messages": MAX_PULLED}
         with pubsub_errors(self._path):
             try:
@@ -155,8 +156,8 @@ class PullSubscription:
         if not received and time.monotonic() - started < PAUSE_SECONDS:
             self._ending.wait(PAUSE_SECONDS)
         pulled = [_pulled(message) for message in received]
-        now = self._clock()
-        holds = {message.delivery.message_id: _Hold(message.ack_id, now) for message in pulled}
+        until = pulled_at + FIRST_HOLD_SECONDS
+        holds = {message.delivery.message_id: _Hold(message.ack_id, until) for message in pulled}
         with self._lock:
             self._held |= holds
         self._renew(list(holds.items()))
@@ -179,8 +180,10 @@ class PullSubscription:
         until = self._clock() + self._hold_seconds
         self._set_deadline(holds, int(self._hold_seconds))
         with self._lock:
+            now = self._clock()
             for name, hold in holds:
-                if self._held.get(name) == hold:
+                # A confirmation that comes after the hold's end does not bring it back: somebody else may have it.
+                if self._held.get(name) == hold and now < hold.until:
                     self._held[name] = replace(hold, until=until)
 
     def _set_deadline(self, holds: list[tuple[str, _Hold]], seconds: int) -> None:

@@ -68,12 +68,22 @@ class RedriveRules:
 
     def reason_to_stay(self, letter: DeadLetter, now: datetime) -> tuple[RedriveEnding, str] | None:
         """Return why `letter` must stay where it is, or None."""
-        if letter.marks.redrives >= self.max_redrives:
-            times = letter.marks.redrives
-            reason = f"was redriven {times} times already; mend the cause, or raise --max-redrives"
+        marks = letter.marks
+        return self.reason_for(
+            redrives=marks.redrives, handler=marks.handler, event_age_seconds=letter.event_age_seconds(now)
+        )
+
+    def reason_for(self, *, redrives: int, handler: str, event_age_seconds: float) -> tuple[RedriveEnding, str] | None:
+        """Return why a dead letter of which this is known must stay where it is, or None.
+
+        `handler` is the one that a redrive would run alone; empty for all.
+        """
+        if redrives >= self.max_redrives:
+            times = "once" if redrives == 1 else f"{redrives} times"
+            reason = f"was redriven {times} already; mend the cause, or allow more redrives (--max-redrives)"
             return RedriveEnding.TOO_OFTEN, reason
-        if letter.event_age_seconds(now) > LAST_RETURN_SECONDS and not self.forgotten_too:
-            return RedriveEnding.FORGOTTEN, _forgotten(letter, now)
+        if event_age_seconds > LAST_RETURN_SECONDS and not self.forgotten_too:
+            return RedriveEnding.FORGOTTEN, _forgotten(handler, event_age_seconds)
         return None
 
 
@@ -188,10 +198,9 @@ def _by_order(letters: Sequence[DeadLetter]) -> list[list[DeadLetter]]:
     return list(orders.values())
 
 
-def _forgotten(letter: DeadLetter, now: datetime) -> str:
-    days = letter.event_age_seconds(now) / _A_DAY_SECONDS
+def _forgotten(handler: str, event_age_seconds: float) -> str:
+    days = event_age_seconds / _A_DAY_SECONDS
     last_days = LAST_RETURN_SECONDS // _A_DAY_SECONDS
-    handler = letter.marks.handler
     what = f"only {handler} would run" if handler else "handlers that have succeeded may run again"
     return (
         f"its event was received {days:.0f} days ago; after {last_days} days the worker may have forgotten, before it "

@@ -1,8 +1,10 @@
 """The receiver as a Flask application: the webhook view, `/health`, and what each ending is answered with."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +18,7 @@ from relay.errors import BodyIncomplete, BodyTooLarge
 from relay.message import is_event_type
 from relay.pubsub.publisher import Publisher
 from relay.receiver.acceptance import Acceptance, Decision, Ending, Webhook
-from relay.receiver.admission import Admission, Place
+from relay.receiver.admission import BODY_SECONDS, Admission, Place
 from relay.receiver.signature import HEADER
 from relay.settings.receiver import ReceiverSettings
 from relay.tracing import Trace
@@ -84,7 +86,7 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
 
     Raises BodyTooLarge, BodyIncomplete if the sender hangs up before its end or sends malformed chunks, and Overloaded.
     """
-    place.enter()
+    place.enter(_hanging_up(request))
     length = request.content_length
     if length is not None and length > max_bytes:
         raise BodyTooLarge(f"the body has {length} bytes, {max_bytes} are allowed (MAX_BODY_BYTES)")
@@ -98,14 +100,34 @@ def _read_body(request: Request, place: Place, *, max_bytes: int) -> bytes:
                 place.add(len(piece))
             body += piece
     except ClientDisconnected as error:
-        raise BodyIncomplete(f"the sender hung up after {len(body)} bytes of the body") from error
+        raise BodyIncomplete(_missing(place, f"{len(body)} bytes of the body")) from error
     except ParseException as error:
         raise BodyIncomplete(f"the chunks of the body are malformed: {error}") from error
     # Where a `before_request` of the customer's has read the body, the stream is at its end, and werkzeug has kept it.
     whole = bytes(body) or request.get_data(cache=False)
     if length is not None and len(whole) < length:
-        raise BodyIncomplete(f"the sender hung up after {len(whole)} of {length} bytes")
+        raise BodyIncomplete(_missing(place, f"{len(whole)} of {length} bytes"))
+    place.keep()
     return whole
+
+
+def _hanging_up(request: Request) -> Callable[[], None]:
+    """Return what ends the reading of the body from another thread: it finds the end of what was sent."""
+    # Read here, since `request` means another request in another thread. Other servers than gunicorn tell no socket.
+    connection: socket.socket | None = request.environ.get("gunicorn.socket")
+
+    def hang_up() -> None:
+        with suppress(OSError):  # The sender may have hung up meanwhile.
+            if connection is not None:
+                connection.shutdown(socket.SHUT_RD)
+
+    return hang_up
+
+
+def _missing(place: Place, received: str) -> str:
+    if place.is_lost:
+        return f"only {received} came within {BODY_SECONDS:.0f} s, and another webhook needed its place"
+    return f"the sender hung up after {received}"
 
 
 def _answer(decision: Decision) -> ResponseReturnValue:

@@ -3,7 +3,7 @@
 from relay.registry.checks import Handler
 from relay.registry.discovery import imported, services_of
 from relay.registry.marks import ANY_EVENT_TYPE, Reject, Retry, on
-from relay.registry.registry import Registry, suggestion_for
+from relay.registry.registry import Registry, only_catch_all_text, suggestion_for
 
 __all__ = [
     "ANY_EVENT_TYPE",
@@ -13,6 +13,7 @@ __all__ = [
     "Retry",
     "imported",
     "on",
+    "only_catch_all_text",
     "services_of",
     "suggestion_for",
 ]

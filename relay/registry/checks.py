@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+
 from relay.errors import HandlerError
-from relay.events import Event
+from relay.events import Event, nearest_event_type
 from relay.message import is_event_type
 from relay.registry.marks import ANY_EVENT_TYPE, Mark, location_of, mark_of
 
@@ -51,6 +53,7 @@ def checked(function: Callable[..., None], offer: Offer) -> Handler:
         raise HandlerError(f"{location}: is a generator; calling it would run nothing. Take out the 'yield'")
     model, injected = _check_parameters(function, offer, location)
     _check_model_fits(model, mark, location)
+    _build(model, location)
     run = partial(function, **injected) if injected else function
     name = mark.name or f"{function.__module__}.{function.__qualname__}"
     return Handler(
@@ -87,7 +90,7 @@ def _check_parameters(
     first, *further = parameters
     model = annotations.get(first.name)
     if not (inspect.isclass(model) and issubclass(model, Event)):
-        found = "none" if model is None else repr(model)
+        found = "none" if model is None else _name_of(model)
         raise HandlerError(f"{location}: annotate {first.name!r} with Event or one of its models; found {found}")
     injected = {parameter.name: _service_for(parameter, annotations, offer, location) for parameter in further}
     return model, injected
@@ -104,16 +107,36 @@ def _service_for(parameter: inspect.Parameter, annotations: Mapping[str, Any], o
         if wanted is unset:
             raise HandlerError(f"{location}: asks for {unset.__name__}, which is not configured; {what_to_do}")
     offered = ", ".join(sorted(provided.__name__ for provided in offer.services)) or "none"
+    if wanted is None:
+        raise HandlerError(
+            f"{location}: the parameter {parameter.name!r} has no annotation; give it the type of a service. "
+            f"Services on offer: {offered}"
+        )
     raise HandlerError(
-        f"{location}: nothing provides the parameter {parameter.name!r} ({wanted}); services on offer: {offered}. "
+        f"{location}: nothing provides the parameter {parameter.name!r} ({_name_of(wanted)}); services on offer: "
+        f"{offered}. "
         "Offer it in handlers/__init__.py: def services(): return [...]"
     )
+
+
+def _name_of(annotation: object) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _check_model_fits(model: type[Event], mark: Mark, location: str) -> None:
     foreign = set(mark.event_types) - model.event_types
     if model.event_types and foreign:
+        meant = [f"is {nearest!r} meant? " for one in sorted(foreign) if (nearest := nearest_event_type(one))]
         raise HandlerError(
-            f"{location}: {model.__name__} describes {', '.join(sorted(model.event_types))}, not "
+            f"{location}: {''.join(meant)}{model.__name__} describes {', '.join(sorted(model.event_types))}, not "
             f"{', '.join(sorted(foreign))}; use Event, or a model of your own"
         )
+
+
+def _build(model: type[Event], location: str) -> None:
+    """Build the model, which pydantic leaves to the first event otherwise. Raises HandlerError if it cannot."""
+    try:
+        model.model_rebuild()
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        reason = str(error).splitlines()[0]
+        raise HandlerError(f"{location}: {model.__name__} cannot be built: {reason}") from error

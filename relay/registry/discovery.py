@@ -26,6 +26,26 @@ def marked_functions(package: ModuleType) -> Iterator[Callable[..., None]]:
                 yield value
 
 
+def overlooked(package: ModuleType) -> Iterator[str]:
+    """Yield what never runs in the package: each module without a handler, each folder that is no package.
+
+    A module whose name begins with an underscore helps others, and is none of these.
+    """
+    defining = {function.__module__ for function in marked_functions(package)}
+    for info in sorted(pkgutil.walk_packages(package.__path__, f"{package.__name__}."), key=lambda info: info.name):
+        name = info.name.rpartition(".")[2]
+        if not info.ispkg and not name.startswith("_") and info.name not in defining:
+            yield (
+                f"{info.name.replace('.', '/')}.py: defines no handler; put @on(...) above a function, "
+                f"or name the file _{name}.py if it only helps others"
+            )
+    for place in package.__path__:
+        folders = {file.parent for file in Path(place).rglob("*.py") if not (file.parent / "__init__.py").exists()}
+        for folder in sorted(folders):
+            shown = folder.relative_to(Path(place).parent)
+            yield f"{shown}: is not loaded, since it has no __init__.py; make that file, or move the folder"
+
+
 def imported(name: str) -> ModuleType:
     """Return the module of this name. Raises HandlerError with the file and the line that cannot be imported."""
     try:

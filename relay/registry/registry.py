@@ -8,7 +8,7 @@ from typing import Self
 from relay.errors import HandlerError
 from relay.events import nearest_event_type
 from relay.registry.checks import Handler, Offer, checked
-from relay.registry.discovery import marked_functions
+from relay.registry.discovery import marked_functions, overlooked
 from relay.registry.marks import ANY_EVENT_TYPE
 
 logger = logging.getLogger(__name__)
@@ -17,9 +17,10 @@ logger = logging.getLogger(__name__)
 class Registry:
     """The handlers, by event type."""
 
-    def __init__(self, handlers: Iterable[Handler]) -> None:
-        """Refuse two handlers of one name with HandlerError."""
+    def __init__(self, handlers: Iterable[Handler], *, overlooked: Iterable[str] = ()) -> None:
+        """Refuse two handlers of one name with HandlerError; `overlooked` are doubts about what has no handler."""
         self.handlers = tuple(handlers)
+        self._overlooked = tuple(overlooked)
         by_name: dict[str, Handler] = {}
         for handler in self.handlers:
             other = by_name.setdefault(handler.name, handler)
@@ -39,7 +40,9 @@ class Registry:
         on offer what to set. Raises HandlerError, naming file, line and what to do, for each kind of function that
         could never run.
         """
-        return cls.of(*marked_functions(package), services=services, not_configured=not_configured)
+        offer = Offer({type(service): service for service in services}, not_configured or {})
+        handlers = [checked(function, offer) for function in marked_functions(package)]
+        return cls(handlers, overlooked=overlooked(package))
 
     @classmethod
     def of(
@@ -69,13 +72,17 @@ class Registry:
 
     @property
     def doubts(self) -> list[str]:
-        """What may be a mistake and may be meant, one line each: event types that resemble a known one."""
-        return [
+        """What may be a mistake and may be meant, one line each.
+
+        Event types that resemble a known one, modules without a handler, folders that are no package.
+        """
+        resembling = [
             f"{handler.location}: the event type {event_type!r} is not known; is {nearest!r} meant?"
             for handler in self.handlers
             for event_type in sorted(set(handler.event_types) - handler.model.event_types)
             if (nearest := nearest_event_type(event_type))
         ]
+        return [*resembling, *self._overlooked]
 
     def announce(self) -> None:
         """Log which handlers were loaded, and each doubt."""
@@ -91,4 +98,12 @@ class Registry:
 def suggestion_for(event_type: str) -> str:
     """Return the handler to paste where an event type has none."""
     function = "".join(character if character.isalnum() else "_" for character in event_type)
-    return f'@on("{event_type}")\ndef handle_{function}(event: Event) -> None: ...'
+    decorated = f'@on("{event_type}")\ndef handle_{function}(event: Event) -> None: ...'
+    return f"from relay import Event, on\n\n\n{decorated}"
+
+
+def only_catch_all_text(event_type: str) -> str:
+    """Return what to say where no handler names an event type, and one for all types took the event."""
+    nearest = nearest_event_type(event_type)
+    meant = f"; is {nearest!r} meant?" if nearest else "."
+    return f'only @on("*") handlers took it{meant}'

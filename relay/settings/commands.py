@@ -5,6 +5,9 @@ from pydantic import Field
 from relay import topology
 from relay.settings.base import PubSubSettings, ResourceName
 
+LOCAL_RUN_URL = "RELAY_LOCAL_URL"
+"""The variable of `.relay/local.env` that is there while a local run goes on: where the run takes calls."""
+
 
 class TopicSettings(PubSubSettings):
     """What the commands that publish read."""

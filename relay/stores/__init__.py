@@ -61,6 +61,18 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """How the run of one event ended for good."""
+
+    completion: Completion
+    event_id: str
+    is_synthetic: bool
+    generation: int
+    received_at: float | None
+    """Tells equal events without a date apart; None for an event with one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to run one handler for one event, until the lease ends. Only its holder can settle the run."""
 
@@ -69,6 +81,9 @@ class Claim:
     """The fencing token: higher than that of every earlier claim of this key."""
     holder: str = ""
     """A name made up for this claim, by which a store recognises its own unconfirmed writes."""
+    ended_beside: tuple[EndedRun, ...] = ()
+    """The ended runs of equal events without a date. Completing keeps them and needs no read for it: the fencing token
+    proves that the record is still as it was claimed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The stores that the settings choose. A store's client is imported only where it is chosen."""
 
+from collections.abc import Mapping
+
 from relay.errors import ConfigurationError
 from relay.settings.worker import WorkerSettings
 from relay.stores import Store
@@ -27,10 +29,23 @@ def store_of(settings: WorkerSettings) -> Store:
 
 def sightings_of(settings: WorkerSettings) -> Sightings:
     """Return where the watchdog remembers since when a webhook is as it is."""
-    if settings.idempotency_store == "memory":
+    return _sightings(settings.idempotency_store, project=settings.project, database=settings.firestore_database)
+
+
+def sightings_in(environ: Mapping[str, str]) -> Sightings:
+    """Return the watchdog's memory for a command, which has not all of the worker's settings; empty if unreachable."""
+    return _sightings(
+        environ.get("IDEMPOTENCY_STORE", ""),
+        project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
+        database=environ.get("FIRESTORE_DATABASE") or "(default)",
+    )
+
+
+def _sightings(store: str, *, project: str, database: str) -> Sightings:
+    if store != "firestore":
         from relay.stores.sightings import MemorySightings
 
         return MemorySightings()
     from relay.stores.firestore_sightings import FirestoreSightings
 
-    return FirestoreSightings(project=settings.project, database=settings.firestore_database)
+    return FirestoreSightings(project=project, database=database)

@@ -30,7 +30,7 @@ from relay.errors import ClaimLost, StoreError
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
 from relay.stores.abandoned import AbandonedClaims
 from relay.stores.firestore_documents import FREE, StoredRecord, fields_of, id_of, moment_of, unchanged, version_of
-from relay.stores.records import AnotherEvent, Record, judge
+from relay.stores.records import AnotherEvent, Record, ended_beside, judge
 
 COLLECTION = "onestock_relay_runs"
 RPC_TIMEOUT_SECONDS = 3
@@ -93,7 +93,7 @@ class FirestoreStore:
         """See `Store.complete`."""
         request = claim.request
         expires_at = self._clock() + retention_seconds
-        ended = fields_of(Record.ended(request, completion, expires_at=expires_at), lease_seconds=None)
+        ended = fields_of(Record.ended(claim, completion, expires_at=expires_at), lease_seconds=None)
         batch = self._client.batch()
         for key in request.run_keys:
             batch.update(self._at(key), {**ended, "settled": claim.holder}, unchanged(claim.token))
@@ -140,10 +140,10 @@ class FirestoreStore:
                     _pause_if_contended(error)
                     view = self._read(request.all_keys)
                 else:
-                    return Claim(request=request, token=token, holder=holder)
+                    return self._granted(request, holder, view, token)
                 run = view.stored.get(request.run_keys[0])
                 if run is not None and run.holder == holder:
-                    return Claim(request=request, token=run.version, holder=holder)
+                    return self._granted(request, holder, view, run.version)
         except _UNSURE:
             # The commit may have been applied, and nobody will run under this claim.
             self._abandoned.add(holder, request)
@@ -159,6 +159,12 @@ class FirestoreStore:
             now=view.now,
             dateless_window_seconds=self._dateless_window_seconds,
         )
+
+    def _granted(self, request: ClaimRequest, holder: str, view: _View, token: int) -> Claim:
+        """Return the claim. `view` may be from before its commit or after: claiming changes no ended run."""
+        run, window_seconds = view.record(request.run_keys[0]), self._dateless_window_seconds
+        beside = ended_beside(request, run, now=view.now, dateless_window_seconds=window_seconds)
+        return Claim(request=request, token=token, holder=holder, ended_beside=beside)
 
     def _commit_claim(self, request: ClaimRequest, holder: str, view: _View) -> int:
         now = max(view.now, self._clock())

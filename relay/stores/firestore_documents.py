@@ -13,7 +13,7 @@ from typing import Any, Self
 from google.cloud.firestore import DocumentSnapshot, LastUpdateOption
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from relay.stores import Completion
+from relay.stores import Completion, EndedRun
 from relay.stores.records import Record
 
 FREE: dict[str, Any] = {"lease_seconds": None}
@@ -39,17 +39,11 @@ class StoredRecord:
         fields = snapshot.to_dict()
         if fields is None:
             return None
-        lease_seconds, completion = fields.get("lease_seconds"), fields["completion"]
+        lease_seconds = fields["lease_seconds"]
         record = Record(
             expires_at=fields["expires_at"].timestamp(),
             held_until=None if lease_seconds is None else lease_clock(snapshot.update_time) + lease_seconds,
-            event_id=fields["event_id"],
-            is_synthetic=fields["is_synthetic"],
-            completion=None if completion is None else Completion(completion),
-            generation=fields["generation"],
-            received_at=fields["received_at"],
-            ended_event_id=fields.get("ended_event_id", fields["event_id"]),
-            ended_is_synthetic=fields.get("ended_is_synthetic", fields["is_synthetic"]),
+            ended_runs=tuple(_ended_run_of(each) for each in fields["ended_runs"]),
             moment=fields["moment"],
         )
         return cls(
@@ -63,6 +57,10 @@ class StoredRecord:
     def freed(self) -> Self:
         """Return the record as if nobody held it."""
         return replace(self, record=replace(self.record, held_until=None))
+
+
+def _ended_run_of(fields: dict[str, Any]) -> EndedRun:
+    return EndedRun(**{**fields, "completion": Completion(fields["completion"])})
 
 
 def fields_of(record: Record, *, lease_seconds: float | None) -> dict[str, Any]:

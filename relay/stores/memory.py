@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from relay.errors import ClaimLost
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
-from relay.stores.records import AnotherEvent, Record, judge
+from relay.stores.records import AnotherEvent, Record, ended_beside, judge
 
 
 class MemoryStore:
@@ -42,7 +42,7 @@ class MemoryStore:
                 return
             self._check_ours(claim)
             for key in request.run_keys:
-                self._write(key, Record.ended(request, completion, expires_at=expires_at))
+                self._write(key, Record.ended(claim, completion, expires_at=expires_at))
             if request.sequence is not None:
                 order = replace(self._records[request.sequence.key], held_until=None)
                 if completion is Completion.HANDLED:
@@ -69,14 +69,16 @@ class MemoryStore:
         now = self._forget_expired()
         runs = [self._records.get(key) for key in request.run_keys]
         order = self._records.get(request.sequence.key) if request.sequence else None
-        refusal = judge(request, runs, order, now=now, dateless_window_seconds=self._dateless_window_seconds)
+        window_seconds = self._dateless_window_seconds
+        refusal = judge(request, runs, order, now=now, dateless_window_seconds=window_seconds)
         if refusal is not None:
             return refusal
+        beside = ended_beside(request, runs[0], now=now, dateless_window_seconds=window_seconds)
         token = next(self._tokens)
         for key in request.all_keys:
             self._holders[key] = token
             self._write(key, Record.claimed(self._records.get(key), request, now))
-        return Claim(request=request, token=token)
+        return Claim(request=request, token=token, ended_beside=beside)
 
     def _is_settled(self, claim: Claim) -> bool:
         key = claim.request.run_keys[0]

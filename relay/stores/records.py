@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from relay.stores import Busy, ClaimRequest, Completion, Done, Stale
+from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, EndedRun, Stale
 
 CLOCKS_DIFFER_SECONDS = 3_600  # A record outlives its lease by this, so that a wrong clock never removes a held claim.
+ENDED_RUNS_KEPT = 50  # Of equal events without a date: bounds the document, and is two days of one event every hour.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,20 +18,8 @@ class Record:
     """When the store may forget the record."""
     held_until: float | None = None
     """The end of the holder's lease; None while nobody holds the claim."""
-    event_id: str = ""
-    """The event that claimed the run last, whether or not its run ended."""
-    is_synthetic: bool = False
-    """Whether we made that event up from what OneStock's API tells."""
-    completion: Completion | None = None
-    """How the last run ended; None before the first one has."""
-    generation: int = 0
-    """The generation of the event whose run ended."""
-    received_at: float | None = None
-    """When the event whose run ended was received; kept for events without a date only."""
-    ended_event_id: str = ""
-    """The event whose run ended."""
-    ended_is_synthetic: bool = False
-    """Whether we made that event up."""
+    ended_runs: tuple[EndedRun, ...] = ()
+    """The run that ended last; of equal events without a date each one's, as they ended."""
     moment: float | None = None
     """Of an order: when the latest event that was handled occurred."""
 
@@ -44,31 +33,34 @@ class Record:
             before,
             held_until=held_until,
             expires_at=max(before.expires_at, held_until + CLOCKS_DIFFER_SECONDS),
-            event_id=request.event_id,
-            is_synthetic=request.is_synthetic,
         )
 
     @classmethod
-    def ended(cls, request: ClaimRequest, completion: Completion, *, expires_at: float) -> Self:
-        """Return the record of a run once it has ended."""
-        return cls(
-            expires_at=expires_at,
+    def ended(cls, claim: Claim, completion: Completion, *, expires_at: float) -> Self:
+        """Return the record of the claimed run once it has ended."""
+        request = claim.request
+        run = EndedRun(
             completion=completion,
-            generation=request.generation,
-            received_at=request.received_at,
             event_id=request.event_id,
             is_synthetic=request.is_synthetic,
-            ended_event_id=request.event_id,
-            ended_is_synthetic=request.is_synthetic,
+            generation=request.generation,
+            received_at=request.received_at,
         )
+        return cls(expires_at=expires_at, ended_runs=(*claim.ended_beside, run)[-ENDED_RUNS_KEPT:])
 
     def is_held(self, now: float) -> bool:
         """Return whether somebody holds the claim."""
         return self.held_until is not None and self.held_until > now
 
+    def ended_run(self, request: ClaimRequest, dateless_window_seconds: float) -> EndedRun | None:
+        """Return how the run of the same event ended; without a date, of the one received nearest in the window."""
+        apart = {_seconds_apart(request, run): run for run in self.ended_runs}
+        nearest = min(apart, default=None)
+        return None if nearest is None or nearest > dateless_window_seconds else apart[nearest]
+
 
 class AnotherEvent(Exception):
-    """OneStock sent two different events of one change: the later one's run is recorded by its event alone."""
+    """OneStock sent another event of this change, and its run has ended: this run is recorded by its event alone."""
 
 
 def judge(
@@ -85,19 +77,25 @@ def judge(
     - A run that ended as REJECTED is done for its own generation; a higher one (a redrive) may claim it.
     - A run of a synthetic event that ended as REJECTED says nothing about the event that OneStock sends: that one runs.
     - A run that ended as HANDLED stays done for a redrive; only a replay of a higher generation may claim it.
-    - An event without a date that arrived more than the window apart from the one that ended is another event.
-    - So is an event of the same change with another body, if neither is synthetic: raises AnotherEvent.
+    - An event without a date is another event if each one that ended was received more than the window apart from it.
+      Else it is the nearest of them: each has its own completion and generation, to which the rules above apply.
+    - An event of the same change with another body is another event, if neither is synthetic: raises AnotherEvent once
+      the run has ended. A run that failed is free for either, so that a run that is recorded by its event alone always
+      stands beside a run of the change that has ended, and is not forgotten before the retention ends.
     - An event older than the latest one handled for its order is stale; one of the same second is not.
     """
     for run in runs:
-        if run is None or not (run.is_held(now) or run.expires_at > now):
+        if run is None:
             continue
-        if request.change_keys and _is_of_another_event(request, run, now):
-            raise AnotherEvent
         if run.is_held(now):
             return Busy()
-        if run.completion is not None and not _may_run_again(request, run, dateless_window_seconds):
-            return Done(run.completion, run.ended_event_id)
+        ended = run.ended_run(request, dateless_window_seconds)
+        if ended is None or run.expires_at <= now:
+            continue
+        if _is_of_another_event(request, ended):
+            raise AnotherEvent
+        if not _may_run_again(request, ended):
+            return Done(ended.completion, ended.event_id)
     if request.sequence is None or order is None:
         return None
     if order.is_held(now):
@@ -107,20 +105,30 @@ def judge(
     return None
 
 
-def _is_of_another_event(request: ClaimRequest, run: Record, now: float) -> bool:
-    """Return whether OneStock sent both the event of `run` and that of `request`, with different bodies."""
-    is_claimers = run.completion is None or run.is_held(now)
-    event_id = run.event_id if is_claimers else run.ended_event_id
-    is_synthetic = run.is_synthetic if is_claimers else run.ended_is_synthetic
-    return event_id != request.event_id and not (is_synthetic or request.is_synthetic)
+def ended_beside(
+    request: ClaimRequest, run: Record | None, *, now: float, dateless_window_seconds: float
+) -> tuple[EndedRun, ...]:
+    """Return what the record `run` keeps when the run that `request` claims has ended: the ends of other events."""
+    if run is None or run.expires_at <= now:
+        return ()
+    own = run.ended_run(request, dateless_window_seconds)
+    return tuple(ended for ended in run.ended_runs if ended is not own)
 
 
-def _may_run_again(request: ClaimRequest, run: Record, dateless_window_seconds: float) -> bool:
-    if run.completion is Completion.REJECTED and run.ended_is_synthetic and not request.is_synthetic:
+def _seconds_apart(request: ClaimRequest, ended: EndedRun) -> float:
+    if request.received_at is None or ended.received_at is None:
+        return 0.0  # The date in the body, which the key covers, has told them apart already.
+    return abs(request.received_at - ended.received_at)
+
+
+def _is_of_another_event(request: ClaimRequest, ended: EndedRun) -> bool:
+    """Return whether OneStock sent both the event whose run ended and that of `request`, with different bodies."""
+    is_one_synthetic = ended.is_synthetic or request.is_synthetic
+    return bool(request.change_keys) and ended.event_id != request.event_id and not is_one_synthetic
+
+
+def _may_run_again(request: ClaimRequest, ended: EndedRun) -> bool:
+    if ended.completion is Completion.REJECTED and ended.is_synthetic and not request.is_synthetic:
         return True
-    if request.received_at is not None and run.received_at is not None:
-        is_another_event = abs(request.received_at - run.received_at) > dateless_window_seconds
-        if is_another_event:
-            return True
-    may_by_purpose = run.completion is Completion.REJECTED or request.reruns_completed
-    return may_by_purpose and request.generation > run.generation
+    may_by_purpose = ended.completion is Completion.REJECTED or request.reruns_completed
+    return may_by_purpose and request.generation > ended.generation

@@ -16,13 +16,12 @@ from relay import logs
 from relay.errors import AuthenticationError, EnvelopeError, OneStockError
 from relay.events import Delivery, labels_of
 from relay.onestock.watchdog import Watchdog, text_of
-from relay.registry import suggestion_for
+from relay.registry import only_catch_all_text, suggestion_for
 from relay.settings.worker import PushAuth, WorkerSettings
 from relay.tracing import Trace
 from relay.worker import push
-from relay.worker.auth import Authenticate
+from relay.worker.auth import Authenticate, authenticate_headers
 from relay.worker.dispatch import Dispatcher, HandlerRun
-from relay.worker.invoker import authorization_of
 from relay.worker.outcome import Outcome
 
 PUSH_PATH = "/pubsub/push"
@@ -62,7 +61,7 @@ def create_app(
 
     def receive_push() -> ResponseReturnValue:
         started = time.monotonic()
-        authenticate(authorization_of(request.headers, settings.push_auth))
+        authenticate_headers(authenticate, request.headers, settings.push_auth)
         delivery = push.read(
             _headers_of(request), _body_of(request), max_body_bytes=settings.max_body_bytes, now=datetime.now(UTC)
         )
@@ -126,7 +125,7 @@ def _unauthenticated(error: AuthenticationError) -> ResponseReturnValue:
 
 
 def _refused(outcome: str, status: int, severity: int, reason: str) -> ResponseReturnValue:
-    fields = {"line": "delivery", "outcome": outcome, "status": int(status)}
+    fields = {"line": "delivery", "outcome": outcome, "status": int(status), "reason": reason}
     logger.log(severity, "Push refused: %s", reason, extra={"json_fields": fields})
     return _acknowledgement(status)
 
@@ -135,7 +134,8 @@ def _unexpected_error(error: Exception) -> ResponseReturnValue:
     """Nack, so that Pub/Sub delivers the event again, and log the traceback."""
     if isinstance(error, HTTPException):
         return error
-    fields = {"line": "delivery", "outcome": "unexpected", "status": int(HTTPStatus.SERVICE_UNAVAILABLE)}
+    status = int(HTTPStatus.SERVICE_UNAVAILABLE)
+    fields = {"line": "delivery", "outcome": "unexpected", "status": status, "reason": type(error).__name__}
     logger.error("Unexpected error in %s; nacked", request.path, exc_info=error, extra={"json_fields": fields})
     return _acknowledgement(HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -144,7 +144,7 @@ def _watchdog_view(watchdog: Watchdog, authenticate: Authenticate, push_auth: Pu
     def look() -> ResponseReturnValue:
         """Let the watchdog look; 503 where OneStock cannot be asked, so that Cloud Scheduler tries again."""
         try:
-            authenticate(authorization_of(request.headers, push_auth))
+            authenticate_headers(authenticate, request.headers, push_auth)
             findings = watchdog.look()
         except AuthenticationError as error:
             logger.warning("Watchdog refused: %s", error.reason)
@@ -173,12 +173,14 @@ def _write_line(
         "message_id": delivery.message_id,
         "delivery_attempt": delivery.delivery_attempt,
         "generation": delivery.generation,
+        "redrives": delivery.redrives,
         "latency_ms": round(latency_seconds * 1000, 2),
         "age_ms": round((datetime.now(UTC) - delivery.received_at).total_seconds() * 1000),
         "handlers": [_fields_of(run) for run in runs],
         # By itself, since a log query cannot ask for a name and an outcome of one and the same handler.
         "failed_handlers": [run.handler for run in runs if run.outcome not in _NO_FAILURE],
         **({"synthetic": True} if delivery.is_synthetic else {}),
+        **({"only_catch_all": True} if _only_catch_all(delivery, runs) else {}),
         **context.labels,
     }
     logs.write(
@@ -209,4 +211,10 @@ def _text_of(delivery: Delivery, outcome: Outcome, runs: list[HandlerRun], laten
         )
     reasons = "; ".join(f"{run.handler}: {run.reason}" for run in runs if run.reason)
     text = f"Delivery {delivery.event_type}: {outcome} in {latency_seconds * 1000:.1f} ms"
-    return f"{text}: {reasons}" if reasons else text
+    text = f"{text}: {reasons}" if reasons else text
+    return f"{text}; {only_catch_all_text(delivery.event_type)}" if _only_catch_all(delivery, runs) else text
+
+
+def _only_catch_all(delivery: Delivery, runs: list[HandlerRun]) -> bool:
+    """Return whether no handler names the event type: a wrong word at the end of OneStock's URL looks so."""
+    return bool(runs) and not delivery.only_handler and all(run.is_catch_all for run in runs)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import google.auth.jwt
 import requests
@@ -32,6 +32,14 @@ MAX_REMEMBERED_TOKENS = 100  # Pub/Sub uses one token for many pushes; only veri
 logger = logging.getLogger(__name__)
 
 
+class Headers(Protocol):
+    """A request's headers, by name."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the header's value, None if the request has no such header."""
+        ...
+
+
 def authenticator(settings: WorkerSettings, service_account: str | None) -> Authenticate:
     """Return the check of `PUSH_AUTH` for callers with the e-mail `service_account`."""
     if settings.push_auth is PushAuth.OFF:
@@ -44,6 +52,19 @@ def authenticator(settings: WorkerSettings, service_account: str | None) -> Auth
         service_account=service_account,
         certificates=CertificateCache(certificates_from(settings.push_certificates_url)),
     )
+
+
+def authenticate_headers(authenticate: Authenticate, headers: Headers, push_auth: PushAuth) -> None:
+    """Return if the caller is let in. Raises AuthenticationError.
+
+    Under `iam` each header that may hold a token must hold one of ours. Cloud Run verifies only one of them, and
+    somebody who may call the worker for another reason could forge the other: Authorization where a request has both,
+    or X_Serverless_Authorization, which Cloud Run does not know and gunicorn takes for the name with hyphens.
+    """
+    names = ("X-Serverless-Authorization", "Authorization") if push_auth is PushAuth.IAM else ("Authorization",)
+    sent: list[str | None] = [value for value in map(headers.get, names) if value is not None]
+    for authorization in sent or [None]:
+        authenticate(authorization)
 
 
 def anybody(_: str | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
+from relay import moments
 from relay.errors import (
     ClaimLost,
     ConfigurationError,
@@ -23,7 +24,7 @@ from relay.errors import (
 )
 from relay.events import Delivery, moment_of, read_content
 from relay.onestock.changes import Change
-from relay.registry import Handler, Registry, Reject, Retry
+from relay.registry import ANY_EVENT_TYPE, Handler, Registry, Reject, Retry
 from relay.settings.worker import WorkerSettings
 from relay.stores import Busy, ClaimRequest, Completion, Done, Sequence, Stale, Store
 from relay.stores.once import Hold, Once
@@ -50,6 +51,8 @@ class HandlerRun:
     outcome: Outcome
     latency_seconds: float
     reason: str | None = None
+    is_catch_all: bool = False
+    """Whether the handler takes every event type."""
 
 
 class _RunFailed(Exception):
@@ -143,10 +146,11 @@ class Dispatcher:
 
     def _run(self, handler: Handler, delivery: Delivery, content: dict[str, Any]) -> HandlerRun:
         request = self._request(handler, delivery, content)
-        return self._within_budget(
+        run = self._within_budget(
             handler.name,
             lambda: self._run_once(request, lambda hold: self._handle(handler, delivery, content, hold)),
         )
+        return replace(run, is_catch_all=ANY_EVENT_TYPE in handler.event_types)
 
     def _within_budget(self, name: str, job: Callable[[], _End]) -> HandlerRun:
         """Run `job`, and leave it to itself when the budget is used up."""
@@ -235,13 +239,13 @@ def _end_of(request: ClaimRequest, ended: _End | Busy | Done | Stale) -> _End:
     """Return how a run ended; a refused claim is such an end, too."""
     match ended:
         case Busy():
-            return Outcome.BUSY, "another delivery of this event, or of this order, is running"
+            return Outcome.BUSY, "another delivery of this event, of its change or of its order is running"
         case Done():
             other = f" as event {ended.event_id}" if ended.event_id != request.event_id else ""
             return Outcome.DUPLICATE, f"already {ended.completion}{other}"
         case Stale():
-            latest = datetime.fromtimestamp(ended.latest, UTC)
-            return Outcome.STALE, f"an event of {latest:%Y-%m-%d %H:%M:%S} UTC was handled for this order"
+            latest = moments.shown(datetime.fromtimestamp(ended.latest, UTC))
+            return Outcome.STALE, f"an event of {latest} was handled for this order"
     return ended
 
 

@@ -8,21 +8,11 @@ Source: "Troubleshoot Cloud Run" (signature removed) and "Authenticating service
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import google.auth.jwt
 
 from relay.errors import AuthenticationError
-from relay.settings.worker import PushAuth
 from relay.worker.claims import ExpectedClaims, bearer_token
-
-
-class Headers(Protocol):
-    """A request's headers, by name."""
-
-    def get(self, name: str, /) -> str | None:
-        """Return the header's value, None if the request has no such header."""
-        ...
 
 
 class InvokerAuthenticator:
@@ -44,13 +34,3 @@ class InvokerAuthenticator:
         if not isinstance(claims, Mapping):
             raise AuthenticationError("token cannot be read: its claims are no JSON object", status=401)
         self._expected.check(claims, now=self._now())
-
-
-def authorization_of(headers: Headers, push_auth: PushAuth) -> str | None:
-    """Return the header that holds the caller's token.
-
-    Where a request has both headers, Cloud Run verifies X-Serverless-Authorization only: under `iam` anything in
-    Authorization could be forged by somebody who may call the worker for another reason.
-    """
-    checked = headers.get("X-Serverless-Authorization") if push_auth is PushAuth.IAM else None
-    return checked or headers.get("Authorization")

@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import unquote
 
+from relay.local.serving import serving
 from relay.local.simulator.api import PASSWORD, SITE_ID, USER_ID, ApiOptions, SimulatedApi
 from relay.local.simulator.site import TOKEN_SECONDS, Site
 from relay.local.simulator.times import SimulatedTime
 from relay.local.simulator.webhooks import Attempt, Schedule
-
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,10 @@ class Simulator:
         """
         site = Site(time=SimulatedTime(time_scale), schedule=schedule, report=report, token_seconds=token_seconds)
         simulator = cls(site, options, max_calls_per_second=max_calls_per_second)
-        server = ThreadingHTTPServer(("127.0.0.1", port), _handler_of(simulator))
-        server.daemon_threads = True
-        simulator.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="simulated OneStock")
-        thread.start()
         try:
-            yield simulator
+            with serving(_handler_of(simulator), port=port) as simulator.url:
+                yield simulator
         finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
             site.close()
 
     @property
