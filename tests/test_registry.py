@@ -22,9 +22,23 @@ class Shop:
     """A service of the customer's own."""
 
 
+class Parcel(Event):
+    """A model whose field has a type that pydantic cannot read."""
+
+    shop: Shop
+
+
+class Refund(Event):
+    """A model whose field has a type that exists for the type checker only."""
+
+    store: "MemoryStore"
+
+
 def without_event() -> None: ...
 def without_annotation(event) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
 def with_a_dict(event: dict[str, Any]) -> None: ...
+def with_a_bare_dict(event: dict) -> None: ...  # type: ignore[type-arg]
+def with_an_unknown(event: Event, db) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
 async def asynchronous(event: Event) -> None: ...
 async def asynchronous_generator(_: Event) -> AsyncIterator[int]:
     yield 1
@@ -39,6 +53,8 @@ def with_a_shop(event: Event, shop: Shop) -> None: ...
 def with_anything(event: Event, **further: Any) -> None: ...
 def of_orders(event: OrderStateChanged) -> None: ...
 def of_anything(event: Event) -> None: ...
+def of_parcels(event: Parcel) -> None: ...
+def of_refunds(event: Refund) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -46,15 +62,21 @@ def of_anything(event: Event) -> None: ...
     [
         (without_event, ["x"], "takes no event"),
         (without_annotation, ["x"], "annotate 'event' .* found none"),
-        (with_a_dict, ["x"], "annotate 'event' .* found dict"),
+        (with_a_dict, ["x"], r"annotate 'event' .* found dict\[str, typing.Any\]"),
+        (with_a_bare_dict, ["x"], "annotate 'event' .* found dict$"),
         (asynchronous, ["x"], "is async"),
         (asynchronous_generator, ["x"], "is async"),
         (generator, ["x"], "is a generator"),
         (with_a_name_for_the_type_checker, ["x"], "import the name at run time"),
         (with_a_shop, ["x"], "nothing provides the parameter 'shop'"),
+        (with_a_shop, ["x"], r"the parameter 'shop' \(Shop\)"),
+        (with_an_unknown, ["x"], "'db' has no annotation; give it the type of a service"),
         (with_anything, ["x"], "cannot be filled"),
+        (of_orders, ["order_state_change"], "is 'order_state_changed' meant\\? OrderStateChanged describes"),
         (of_orders, ["parcel_state_changed"], "OrderStateChanged describes order_state_changed"),
         (of_orders, ["*"], "OrderStateChanged describes order_state_changed"),
+        (of_parcels, ["x"], "Parcel cannot be built: Unable to generate pydantic-core schema for .*Shop"),
+        (of_refunds, ["x"], "Refund cannot be built: name 'MemoryStore' is not defined"),
         (of_anything, [], "@on names no event type"),
         (of_anything, ["a/b"], "cannot be an event type"),
     ],
@@ -124,6 +146,25 @@ def test_the_modules_of_a_package_are_discovered(package: Callable[..., ModuleTy
     registry = Registry.collect(made)
 
     assert [handler.name for handler in registry.handlers] == [f"{made.__name__}.orders.act"]
+
+
+def test_a_module_without_a_handler_and_a_folder_that_is_no_package_are_doubts(
+    package: Callable[..., ModuleType],
+) -> None:
+    made = package(orders=HANDLER, forgotten="def act(event): ...\n", _prices="")
+    folder = Path(made.__path__[0])
+    for name in ("lost", "kept"):
+        (folder / name).mkdir()
+        (folder / name / "orders.py").write_text(HANDLER)
+    (folder / "kept" / "__init__.py").touch()
+
+    doubts = Registry.collect(made).doubts
+
+    assert [doubt.removeprefix(f"{made.__name__}/").partition(";")[0] for doubt in doubts[-2:]] == [
+        "forgotten.py: defines no handler",
+        "lost: is not loaded, since it has no __init__.py",
+    ]
+    assert len(doubts) == 2
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,9 @@ class Deployer:
         """Run `python -m deploy` to its end."""
         return self._run([sys.executable, "-m", "deploy", *arguments], stdin, settings)
 
-    def gcloud(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def gcloud(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run gcloud itself."""
-        return self._run(["gcloud", *arguments], "", {})
+        return self._run(["gcloud", *arguments], stdin, {})
 
     def did(self, *arguments: str, **settings: str) -> list[Call]:
         """Run a command that must succeed, and return the changes that Google was asked for."""
@@ -77,6 +77,11 @@ def copy_of_the_upload(folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
     return folder / "sources"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_gcloud_starts_quickly(warm_gcloud: None) -> None:
+    """Have nearly all of these tests wait less."""
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ def test_a_pause_is_told_with_its_moment_and_reason(apis: GoogleApis) -> None:
     told = next(finding for finding in examined(apis) if finding.check == "pause")
 
     assert "2026-01-31 09:30:00 UTC (the shop moves)" in told.text
-    assert "from 2026-02-07 09:30 UTC on the oldest are lost" in told.text
+    assert "from 2026-02-07 09:30:00 UTC on the oldest are lost" in told.text
     assert "relay resume" in told.commands[0]
 
 

@@ -160,6 +160,11 @@ def private_receiver(it: Installation) -> None:
     it.cloud.policies.pop(("run", it.cloud.services_path("onestock-receiver")), None)
 
 
+def paused_with_a_wrong_identity(it: Installation) -> None:
+    it.pushes(oidcToken={"serviceAccountEmail": "x@example.com", "audience": it.cloud.url_of("onestock-worker")})
+    it.run("relay pause --reason 'a planned repair'")
+
+
 FAULTS: dict[str, tuple[Callable[[Installation], object], set[str]]] = {
     "traffic is pinned": (lambda it: it.pin("onestock-receiver"), {"receiver's traffic"}),
     "a wrong setting in a pinned revision": (pinned_with_a_wrong_setting, {"worker's traffic", "store"}),
@@ -192,6 +197,7 @@ FAULTS: dict[str, tuple[Callable[[Installation], object], set[str]]] = {
         lambda it: it.run("relay pause --reason 'a planned repair'"),
         {"pause"},
     ),
+    "paused with a wrong identity": (paused_with_a_wrong_identity, {"pause", "push identity"}),
     "OneStock may not call the receiver": (private_receiver, {"OneStock may call receiver"}),
 }
 
@@ -218,6 +224,20 @@ def test_a_planted_fault_is_named_and_its_commands_mend_it(name: str, installati
     assert (status, set(bad(findings))) == (1, checks)
     assert all(bad(findings).values())
     assert (status_after, bad(after)) == (0, {})
+
+
+def test_in_a_pause_a_command_that_would_end_it_comes_after_resume_and_says_so(installation: Installation) -> None:
+    paused_with_a_wrong_identity(installation)
+
+    _, findings = installation.examine()
+    [identity] = [finding for finding in findings if finding["check"] == "push identity"]
+    [resume] = bad(findings)["pause"]
+    for command in identity["commands"]:
+        installation.run(command)
+
+    assert identity["commands"][0] == resume
+    assert identity["text"].endswith("; its command ends the pause, so resume first")
+    assert bad(installation.examine()[1]) == {}
 
 
 def test_the_other_address_of_the_worker_is_no_fault(installation: Installation) -> None:

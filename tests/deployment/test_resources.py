@@ -46,6 +46,18 @@ def test_what_is_right_is_left_alone() -> None:
     assert not list(SUBSCRIPTION.changes(found({**RIGHT, "state": "ACTIVE"})))
 
 
+def test_a_teardown_in_a_pause_deletes_what_the_pause_is_kept_in_and_apply_leaves_it_alone() -> None:
+    pubsub = GROUPS["pubsub"](Installation.from_environ(INSTALLATION))
+    there = [{"name": f"projects/my-project/topics/{name}"} for name in ("onestock-events-push-paused", "another")]
+    listed = Found({ENABLED_APIS: [{"config": {"name": "pubsub.googleapis.com"}}], ("pubsub", "topics", "list"): there})
+
+    removals = [change for item in reversed(pubsub) for change in item.removals(listed)]
+    changes = [change for item in pubsub for change in item.changes(listed)]
+
+    assert commands(removals) == ["pubsub topics delete onestock-events-push-paused"]
+    assert not [command for command in commands(changes) if "-paused" in command]
+
+
 @pytest.mark.parametrize(
     ("wrong", "flag"),
     [

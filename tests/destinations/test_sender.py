@@ -18,8 +18,8 @@ from relay.destinations.envelope import body_of, id_of, signed_headers
 from relay.destinations.sender import Destination, Sender
 from relay.local.customer import CustomerSystem, Reply
 from relay.onestock.http import PooledExchange
+from tests.destinations.conftest import SECRET
 
-SECRET = "whsec_" + base64.b64encode(b"a secret made for these tests").decode()
 NOW = datetime.now(UTC)
 BUDGET_SECONDS = 5
 BODY = body_of("refund", timestamp=NOW, data={"order_id": "ORD-1"})
@@ -39,20 +39,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def exchange() -> Iterator[PooledExchange]:
-    exchange = PooledExchange()
-    yield exchange
-    exchange.close()
-
-
-@pytest.fixture
 def sender(exchange: PooledExchange, clock: Clock) -> Sender:
     return Sender(exchange, budget_seconds=BUDGET_SECONDS, clock=clock)
-
-
-@pytest.fixture
-def customer() -> CustomerSystem:
-    return CustomerSystem(SECRET)
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import requests
 
-from relay.local.processes import Child, free_port
+from relay.local.processes import Child
 from relay.local.services import ROOT
 from relay.local.simulator import send
 from tests.support.parts import HASH_KEY, PubSub, order_event
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]

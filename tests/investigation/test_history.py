@@ -2,16 +2,22 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from relay.investigation.balance import balance_of
 from relay.investigation.entries import entries_in, read_entries
+from relay.investigation.handler_ends import milliseconds_in
 from relay.investigation.history import Whereabouts, histories
+from relay.investigation.index import EventIndex
+from relay.investigation.ledger import Period, draw_up
+from relay.investigation.records import EventFilter
 
 EVENT = "ab" * 32
 REJECTED = {"name": "refund", "outcome": "duplicate", "reason": "already rejected as event cd"}
+REDRIVE = 9
 LABELS = {"event_id": EVENT, "event_type": "order_state_changed", "order_id": "H-1"}
 
 
@@ -21,6 +27,10 @@ def webhook(outcome: str = "published", second: int = 1, **more: Any) -> dict[st
 
 def delivery(outcome: str, second: int = 2, **more: Any) -> dict[str, Any]:
     return {"line": "delivery", "outcome": outcome, "status": 204, "message_id": "m1", "second": second, **more}
+
+
+def given_up(second: int = 3, **more: Any) -> dict[str, Any]:
+    return {"line": "given_up", "message": "invented", "message_id": "m1", "second": second, **more}
 
 
 def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
@@ -55,6 +65,9 @@ def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
         ([delivery("retry", generation=9), delivery("handled", 3)], Whereabouts.HANDLED),
         ([webhook(), delivery("retry", delivery_attempt=99)], Whereabouts.BEING_RETRIED),
         ([webhook(), delivery("retry", delivery_attempt=100)], Whereabouts.DEAD_LETTER),
+        ([webhook(), delivery("retry", delivery_attempt=2), given_up()], Whereabouts.DEAD_LETTER),
+        ([webhook(), delivery("retry"), given_up(), delivery("handled", 4, generation=9)], Whereabouts.HANDLED),
+        ([webhook(), delivery("retry", generation=9), given_up(generation=9)], Whereabouts.DEAD_LETTER),
         ([webhook(), delivery("duplicate", handlers=[REJECTED])], Whereabouts.DEAD_LETTER),
         ([webhook(), delivery("quarantined"), delivery("duplicate", 3, handlers=[REJECTED])], Whereabouts.DEAD_LETTER),
     ],
@@ -63,6 +76,117 @@ def test_it_is_told_where_the_event_is(lines: list[dict[str, Any]], whereabouts:
     history = histories(read_entries(printed(*lines)), event_id=EVENT)[0]
 
     assert history.whereabouts is whereabouts
+
+
+def ended(outcome: str, second: int, *runs: str, **more: Any) -> dict[str, Any]:
+    """Return a delivery with such runs: `refund handled`, `ship duplicate already rejected`."""
+    parts = [run.split(" ", 2) for run in runs]
+    handlers = [{"name": name, "outcome": end, "reason": "".join(reason)} for name, end, *reason in parts]
+    return delivery(outcome, second, handlers=handlers, **more)
+
+
+BOTH_REJECTED = [webhook(), ended("quarantined", 2, "refund quarantined", "ship quarantined")]
+ONE_REJECTED_ONE_FAILED = [webhook(), ended("failed", 2, "refund quarantined", "ship failed")]
+UNREAD = [webhook(), ended("quarantined", 2, "(content) quarantined")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "whereabouts"),
+    [
+        ([*BOTH_REJECTED, ended("handled", 3, "ship handled", generation=REDRIVE)], Whereabouts.DEAD_LETTER),
+        (
+            [*ONE_REJECTED_ONE_FAILED, ended("handled", 3, "refund duplicate already rejected", "ship handled")],
+            Whereabouts.DEAD_LETTER,
+        ),
+        (
+            [*ONE_REJECTED_ONE_FAILED, ended("store_unavailable", 3, "refund store_unavailable", "ship handled"),
+             ended("duplicate", 4, "refund duplicate already rejected", "ship duplicate already handled")],
+            Whereabouts.DEAD_LETTER,
+        ),
+        (
+            [*BOTH_REJECTED, ended("duplicate", 3, "ship duplicate already handled", generation=REDRIVE)],
+            Whereabouts.DEAD_LETTER,
+        ),
+        ([*BOTH_REJECTED, ended("unhandled", 3, "ship unhandled", generation=REDRIVE)], Whereabouts.DEAD_LETTER),
+        ([*BOTH_REJECTED, ended("retry", 3, "ship retry", generation=REDRIVE)], Whereabouts.BEING_RETRIED),
+    ],
+)  # fmt: skip
+def test_an_event_is_a_dead_letter_while_one_handlers_rejection_waits(
+    lines: list[dict[str, Any]], whereabouts: Whereabouts
+) -> None:
+    assert places_of(lines) == {whereabouts}
+
+
+@pytest.mark.parametrize(
+    ("lines", "whereabouts"),
+    [
+        ([ended("handled", 4, "refund handled", generation=REDRIVE)], Whereabouts.HANDLED),
+        ([ended("duplicate", 4, "refund duplicate already handled", generation=10)], Whereabouts.HANDLED),
+        ([ended("stale", 4, "refund stale", generation=10)], Whereabouts.HANDLED),
+        ([ended("quarantined", 4, "refund quarantined", generation=REDRIVE)], Whereabouts.DEAD_LETTER),
+        ([ended("retry", 4, "refund retry", generation=REDRIVE)], Whereabouts.BEING_RETRIED),
+        ([ended("retry", 4, "refund retry", generation=REDRIVE), given_up(5, generation=REDRIVE)],
+         Whereabouts.DEAD_LETTER),
+        ([ended("retry", 4, "refund retry", generation=REDRIVE), ended("handled", 5, "refund handled", generation=9)],
+         Whereabouts.HANDLED),
+    ],
+)  # fmt: skip
+def test_after_both_dead_letters_were_redriven_the_second_one_decides(
+    lines: list[dict[str, Any]], whereabouts: Whereabouts
+) -> None:
+    first = ended("handled", 3, "ship handled", generation=REDRIVE)
+
+    assert places_of([*BOTH_REJECTED, first, *lines]) == {whereabouts}
+
+
+def test_a_late_answer_about_a_handler_that_has_succeeded_changes_nothing() -> None:
+    late = [ended("busy", second, "refund busy") for second in (3, 4, 5)]
+
+    assert places_of([webhook(), ended("handled", 2, "refund handled"), *late]) == {Whereabouts.HANDLED}
+
+
+def test_an_event_that_a_redrive_made_readable_is_no_dead_letter() -> None:
+    read = ended("handled", 3, "refund handled", generation=REDRIVE)
+
+    assert places_of(UNREAD) == {Whereabouts.DEAD_LETTER}
+    assert places_of([*UNREAD, read]) == {Whereabouts.HANDLED}
+
+
+def places_of(lines: list[dict[str, Any]]) -> set[Whereabouts]:
+    """Return where the event is as `relay trace`, the index, the ledger and the balance say."""
+    entries = list(read_entries(printed(*lines)))
+    now = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+    index = EventIndex(now=lambda: now)
+    index.add(entries)
+    history, record = histories(entries, order_id="H-1", now=now)[0], index.records(EventFilter())[0]
+    ledger = draw_up(entries, Period(since=now - timedelta(hours=1), until=now), changes=None,
+                     tolerance_seconds=0, now=now)  # fmt: skip
+    balance = balance_of(entries, since=now - timedelta(hours=1), until=now, read_until=now)
+    counted = {Whereabouts(part.name) for part in balance.published_events.parts if part.count}
+    return {history.whereabouts, record.whereabouts, *(item.whereabouts for item in ledger.others), *counted}
+
+
+@pytest.mark.parametrize(
+    ("line", "minutes_later", "whereabouts", "caveat"),
+    [
+        (delivery("retry", delivery_attempt=7), 5, Whereabouts.BEING_RETRIED, "unless the pushes are paused"),
+        (delivery("retry"), 5, Whereabouts.BEING_RETRIED, "no attempt number"),
+        (delivery("retry", delivery_attempt=7), 30, Whereabouts.NOT_RETRIED, "relay dead-letters list"),
+        (delivery("retry"), 8 * 24 * 60, Whereabouts.DROPPED, "worker's lines"),
+        (delivery("retry", delivery_attempt=100), 30, Whereabouts.DEAD_LETTER, ""),
+        (webhook(), 8 * 24 * 60, Whereabouts.DROPPED, "worker's lines"),
+    ],
+)
+def test_an_event_is_not_called_retried_when_no_attempt_comes_any_more(
+    line: dict[str, Any], minutes_later: int, whereabouts: Whereabouts, caveat: str
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes_later)
+
+    history = histories(read_entries(printed(line)), event_id=EVENT, now=now)[0]
+
+    assert history.whereabouts is whereabouts
+    assert caveat in history.caveat
+    assert bool(caveat) == bool(history.caveat)
 
 
 def test_the_steps_are_in_the_order_of_time_whatever_the_order_of_the_lines() -> None:
@@ -127,3 +251,40 @@ def test_a_line_ends_at_a_line_feed_and_at_no_other_character() -> None:
 )
 def test_what_is_no_entry_is_passed_over(text: str) -> None:
     assert list(read_entries(text)) == list(entries_in(io.StringIO(text))) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "text", -1.5, float("nan"), float("inf"), 10**400, -(10**400), 1e300, [], [3], {"name": 1}],
+    ids=lambda value: str(value)[:6],
+)
+def test_a_handlers_own_line_may_have_any_fields(value: Any) -> None:
+    names = ("line", "handlers", "generation", "delivery_attempt", "status", "latency_ms", "reason", "content")
+    strange = {"message": "of the shop", **dict.fromkeys(names, value)}
+    entries = list(read_entries(printed(webhook(), strange, delivery("handled", **dict.fromkeys(names[1:], value)))))
+    index = EventIndex()
+    index.add(entries)
+
+    [history] = histories(entries, order_id="H-1")
+    [record] = index.records(EventFilter(order_id="H-1"))
+
+    assert (history.whereabouts, record.whereabouts) == (Whereabouts.HANDLED, Whereabouts.HANDLED)
+
+
+@pytest.mark.parametrize(
+    "value", ["1e300", f"1{400 * '0'}", f"-1{400 * '0'}", "NaN", "Infinity"], ids=lambda one: one[:9]
+)
+def test_a_number_beyond_all_measure_counts_as_none(value: str) -> None:
+    line = f'{{"line": "delivery", "time": "2026-01-01T00:00:01Z", "status": {value}, "latency_ms": {value}}}'
+
+    [entry] = read_entries(line)
+
+    assert (entry.number("status"), milliseconds_in(entry.fields)) == (0, 0)
+
+
+def test_labels_that_are_no_text_name_no_event() -> None:
+    labels: dict[str, Any] = {**LABELS, "event_id": 5}
+
+    [entry] = read_entries(printed(webhook(), labels=labels))
+
+    assert (entry.event_id, entry.labels["order_id"]) == ("", "H-1")

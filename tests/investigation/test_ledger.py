@@ -123,7 +123,7 @@ def test_the_sequence_of_the_lines_does_not_matter() -> None:
     redriven = delivery(A, "retry", seconds_later=3, generation=9)
     entries = [webhook(A), delivery(A, "quarantined"), redriven]
 
-    assert only(drawn_up(reversed(entries), A)).whereabouts is Whereabouts.BEING_RETRIED
+    assert only(drawn_up(reversed(entries), A)).whereabouts is Whereabouts.NOT_RETRIED
 
 
 def test_what_nobody_has_acknowledged_for_seven_days_is_missing() -> None:
@@ -207,7 +207,7 @@ def test_events_of_other_types_are_counted_beside_and_named_if_they_were_not_sto
     assert [item.standing for item in ledger.others] == [Standing.UNDER_WAY, Standing.MISSING]
     assert [str(item) for item in ledger.with_standing(Standing.MISSING)] == [
         "order L-1 to packed at 2026-01-31T12:00:00Z: never arrived",
-        f"parcel_state_changed {'1' * 12}: not stored: OneStock sends it again",
+        f"parcel_state_changed {'1' * 12}: {Whereabouts.NOT_STORED}",
     ]
     assert ledger.missing_changes == [A]
 

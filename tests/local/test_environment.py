@@ -10,9 +10,10 @@ import pytest
 from relay.cli.environment import use_local_run
 from relay.errors import ConfigurationError
 from relay.local.environment import LOCAL_ENV, announced, read, running
-from relay.local.installation import names_of, services_environ, topology_of
+from relay.local.installation import names_of, services_environ
+from relay.topology import local_topology
 
-NAMES = names_of(topology_of(push_endpoint="http://127.0.0.1:8081/pubsub/push"), emulator_host="127.0.0.1:8085")
+NAMES = names_of(local_topology(push_endpoint="http://127.0.0.1:8081/pubsub/push"), emulator_host="127.0.0.1:8085")
 SIMULATED = {"ONESTOCK_API_URL": "http://127.0.0.1:1", "ONESTOCK_PASSWORD": "test", "REFUND_URL": "http://127.0.0.1:2"}
 
 
@@ -52,7 +53,7 @@ def test_a_command_uses_the_local_run_of_its_folder_and_says_so(
     environ: dict[str, str] = {"PATH": "/bin"}
 
     with announced(folder, NAMES):
-        use_local_run(environ, folder=folder / "deeper")
+        use_local_run([], environ, folder=folder / "deeper")
 
     assert environ["PUBSUB_TOPIC"] == "onestock-events"
     assert capsys.readouterr().err == "Against the local run (.relay/local.env)\n"
@@ -64,7 +65,7 @@ def test_a_shell_that_names_another_installation_is_obeyed_wholly(
     environ = {"GOOGLE_CLOUD_PROJECT": "shop-production"}
 
     with announced(folder, NAMES):
-        use_local_run(environ, folder=folder)
+        use_local_run([], environ, folder=folder)
 
     assert environ == {"GOOGLE_CLOUD_PROJECT": "shop-production"}
     assert "since GOOGLE_CLOUD_PROJECT is set" in capsys.readouterr().err

@@ -3,14 +3,19 @@
 import io
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from relay import logs
+from relay.local.customer import Received
 from relay.local.display import Shown, lines_of
-from relay.local.log_lines import LogReader
+from relay.local.log_lines import LogReader, hand_over_shown
+from relay.registry import suggestion_for
+from relay.registry.marks import mark_of
+from relay.settings.base import LogContent
 from relay.tracing import Trace
 
 LABELS = {"event_id": "ab" * 32, "event_type": "order_state_changed", "order_id": "ORD-1"}
@@ -34,9 +39,9 @@ def logged(
     return sink.getvalue().rstrip("\n")
 
 
-def delivery(outcome: str, *runs: dict[str, Any], status: int = 204, attempt: int = 1) -> str:
+def delivery(outcome: str, *runs: dict[str, Any], status: int = 204, attempt: int = 1, **more: Any) -> str:
     fields = {"outcome": outcome, "status": status, "delivery_attempt": attempt, "latency_ms": 12.3, "handlers": runs}
-    return logged("Delivery", {"line": "delivery", **fields, **LABELS}, logger="relay.worker.app")
+    return logged("Delivery", {"line": "delivery", **fields, **LABELS, **more}, logger="relay.worker.app")
 
 
 def test_a_line_pairs_each_handler_with_its_outcome(reader: LogReader) -> None:
@@ -51,6 +56,30 @@ def test_a_line_pairs_each_handler_with_its_outcome(reader: LogReader) -> None:
         "orders.bill failed (KeyError: 'x'), orders.follow ok"
     )
     assert not shown.is_routine
+
+
+@pytest.mark.parametrize("mode", LogContent)
+def test_an_acknowledged_webhook_is_shown_whatever_log_content_keeps_of_it(reader: LogReader, mode: LogContent) -> None:
+    body = b'{"order_id": "ORD-1", "old_state": "placed", "new_state": "picking", "email": "invented@example.com"}'
+    content = logs.content_fields(body, mode, verified=True)
+    fields = {"line": "webhook", "outcome": "published", "status": 202, "latency_ms": 12.3, **LABELS, **content}
+
+    [shown] = reader.shown(logged("Webhook", fields))
+
+    change = "" if mode is LogContent.OFF else " placed to picking"
+    assert shown == Shown("acknowledged", f"order_state_changed ORD-1 abababababab{change}, 12 ms", is_routine=True)
+
+
+def test_a_refund_that_is_handed_over_again_is_told_as_done_once() -> None:
+    data = {"order_id": "ORD-1", "quantity": 1, "item_id": "SKU-2", "state": "out_of_stock"}
+    first = Received(webhook_id="1", kind="refund", data=data, path="/refunds", is_repeated=False)
+
+    texts = [hand_over_shown(one).text.partition("; ")[2] for one in (first, replace(first, is_repeated=True))]
+
+    assert texts == [
+        "the customer's system has taken it",
+        "the customer's system knew it already (same webhook-id): nothing is done twice",
+    ]
 
 
 def test_what_a_handler_prints_and_logs_is_shown(reader: LogReader) -> None:
@@ -84,8 +113,23 @@ def test_a_refused_webhook_is_shown_with_its_reason(reader: LogReader) -> None:
 def test_an_unhandled_event_type_says_what_to_write_once(reader: LogReader) -> None:
     first, second = reader.shown(delivery("unhandled")) + reader.shown(delivery("unhandled"))
 
-    assert '@on("order_state_changed")' in first.text
+    assert first.text.endswith("no handler. Put into handlers/:")
+    assert first.code == suggestion_for("order_state_changed")
     assert second.text == "order_state_changed ORD-1 abababababab: no handler"
+
+
+def test_an_event_type_that_only_catch_all_handlers_took_says_what_to_write_once(reader: LogReader) -> None:
+    run = {"name": "handlers.every_event.follow_event", "outcome": "handled"}
+    line = delivery("handled", run, event_type="order_state_change", only_catch_all=True)
+
+    [first], [second] = reader.shown(line), reader.shown(line)
+
+    assert first.text.endswith(
+        "follow_event ok; only @on(\"*\") handlers took it; is 'order_state_changed' meant? "
+        "To handle it, put into handlers/:"
+    )
+    assert (first.code, first.is_routine) == (suggestion_for("order_state_change"), False)
+    assert (second.code, second.is_routine) == ("", True)
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -98,6 +142,24 @@ def test_lines_fit_the_terminal(width: int) -> None:
     assert lines[0].startswith("12:00:00  error        long long")
     assert all(line.startswith(" " * 23) for line in lines[1:])
     assert "".join("".join(lines).split()).count("x") == 300
+
+
+def test_a_url_is_never_broken_and_stands_alone_where_it_does_not_fit() -> None:
+    url = f"http://127.0.0.1:8070/open?token={'x' * 32}"
+
+    assert lines_of(Shown("console", url), at=AT, width=80) == ["12:00:00  console", url]
+    assert lines_of(Shown("ready", f"look at {url} now"), at=AT, width=80)[1] == url
+    assert lines_of(Shown("console", url), at=AT, width=120) == [f"12:00:00  console      {url}"]
+
+
+def test_code_to_paste_can_be_pasted() -> None:
+    code = suggestion_for("customer_workflow_step_was_ended")
+
+    lines = lines_of(Shown("unhandled", "no handler", code=code), at=AT, width=80)
+
+    handlers: dict[str, Any] = {}
+    exec("\n".join(lines[1:]), handlers)  # noqa: S102 - what the developer does with it
+    assert mark_of(handlers["handle_customer_workflow_step_was_ended"])
 
 
 def test_a_file_gets_each_line_whole() -> None:

@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from relay.errors import SignatureError
+from relay.local.serving import serving
 from relay.local.simulator import AlertKind, Attempt, Schedule, SimulatedTime, Status, WebhookQueue
 from relay.receiver.signature import HEADER, verify
 from relay.settings.receiver import SignedString
@@ -48,15 +49,9 @@ def endpoint() -> Iterator[Endpoint]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    running.url = f"http://127.0.0.1:{server.server_port}/"
-    yield running
-    running.open.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as running.url:
+        yield running
+        running.open.set()
 
 
 @dataclass
@@ -95,7 +90,7 @@ def put(webhook: WebhookQueue, *bodies: bytes) -> None:
 
 
 def settled(webhook: WebhookQueue) -> None:
-    wait_until(lambda: webhook.is_idle, within=20, every=0.005)
+    wait_until(lambda: webhook.is_idle, every=0.005)
 
 
 def kinds(webhook: WebhookQueue) -> list[AlertKind]:
@@ -128,7 +123,7 @@ def test_an_answer_that_comes_too_late_is_none_d1_d11(made: Made, endpoint: Endp
     endpoint.open.clear()
 
     put(webhook, b"first")
-    wait_until(lambda: made.attempts, within=5)
+    wait_until(lambda: made.attempts)
     endpoint.open.set()
 
     settled(webhook)
@@ -163,7 +158,7 @@ def test_after_the_last_retry_the_webhook_is_disabled_d6_d8(made: Made, endpoint
     endpoint.statuses = [500]
     put(webhook, b"first", b"second")
 
-    wait_until(lambda: webhook.status is Status.DISABLED, within=20)
+    wait_until(lambda: webhook.status is Status.DISABLED)
     put(webhook, b"third")
 
     assert [attempt.number for attempt in made.attempts] == [1, 2, 3, 4, 5, 6, 7]
@@ -202,7 +197,7 @@ def test_a_webhook_is_paused_while_a_message_is_retried_d7(made: Made, endpoint:
 
     put(webhook, b"first", b"second")
 
-    wait_until(lambda: webhook.status is Status.PAUSED, within=5, every=0.005)
+    wait_until(lambda: webhook.status is Status.PAUSED, every=0.005)
     assert webhook.waiting == 2
     settled(webhook)
     assert webhook.status is Status.ENABLED
@@ -226,7 +221,7 @@ def test_what_is_not_delivered_within_a_week_is_lost_d10(made: Made) -> None:
 
     put(webhook, b"first")
 
-    wait_until(lambda: webhook.is_idle, within=5)
+    wait_until(lambda: webhook.is_idle)
     assert [message.body for message in webhook.lost] == [b"first"]
 
 

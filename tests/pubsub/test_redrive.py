@@ -137,7 +137,7 @@ def test_a_stopped_redrive_ends_what_is_under_way_and_begins_nothing(topic: Topi
     running = threading.Thread(target=lambda: ends.update(endings(run.run(letters))))
 
     running.start()
-    wait_until(lambda: topic.waiting == 16, within=10)
+    wait_until(lambda: topic.waiting == 16)
     run.stop()
     topic.gate.set()
     running.join(10)
@@ -153,3 +153,10 @@ def test_an_error_of_our_own_ends_the_redrive_instead_of_hanging_it(topic: Topic
 
     with pytest.raises(LookupError):
         list(redrive(topic, Broken()).run([letter()]))
+
+
+@pytest.mark.parametrize(("redrives", "words"), [(1, "redriven once already"), (2, "redriven 2 times already")])
+def test_what_came_back_too_often_says_how_often_it_was_redriven(redrives: int, words: str) -> None:
+    stay = RedriveRules(max_redrives=1).reason_for(redrives=redrives, handler="", event_age_seconds=0)
+
+    assert words in (stay or ("", ""))[1]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from tests.support.parts import PubSub
+from tests.support.ports import free_port
 from tests.support.shop.ledger import Ledger
 from tests.support.storm import Kind, RunningService, Sent, Storm, frozen, orders
 from tests.support.waiting import wait_until

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from relay.local.serving import serving
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
@@ -127,18 +129,11 @@ def faulty_api() -> Iterator[FaultyApi]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    api.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        yield api
-    finally:
-        api.closing.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as api.url:
+        try:
+            yield api
+        finally:
+            api.closing.set()
 
 
 class FastTime:

@@ -18,8 +18,14 @@ def environ_at(home: Path, **overrides: str) -> dict[str, str]:
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+        **warmth(),
         **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": url for api, url in overrides.items()},
     }
+
+
+def warmth() -> dict[str, str]:
+    """Return what starts gcloud quickly, if the test's folder asks for that (tests/support/warm_gcloud.py)."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("CLOUDSDK_PYTHON", "TEST_WARM_"))}
 
 
 def complaints(commands: Iterable[str], home: Path) -> list[str]:

@@ -19,6 +19,7 @@ import requests
 
 from tests.support.cloud_build import CloudBuild
 from tests.support.cloud_run import PREFIX, CloudRun
+from tests.support.gcloud import warmth
 from tests.support.google_refusals import Call, Refusals, refused
 from tests.support.serving import Reply, Request, serving_requests
 
@@ -93,6 +94,7 @@ class GoogleCloud:
             "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
             "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
             "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+            **warmth(),
         }
 
     def _answer(self, request: Request) -> Reply:

@@ -26,6 +26,20 @@ _SPECIAL_FIELDS = {
 }
 
 
+PUBLISHED_EVENT = "ab" * 32
+PUBLISHED_TRACE = "0af7651916cd43dd8448eb211c80319c"
+PUBLISHED: Entry = {
+    "logName": "projects/test-relay/logs/run.googleapis.com%2Fstdout",
+    "resource": {"type": "cloud_run_revision"},
+    "timestamp": "2026-01-01T00:00:01.123456Z",
+    "severity": "INFO",
+    "trace": f"projects/test-relay/traces/{PUBLISHED_TRACE}",
+    "labels": {"event_id": PUBLISHED_EVENT, "order_id": "T-1"},
+    "jsonPayload": {"line": "webhook", "outcome": "published", "message_id": "m1", "status": 202},
+}
+"""The line of one webhook that became an event."""
+
+
 def entry_of(line: str, *, service: str, project: str) -> Entry:
     """Return the entry, as `gcloud logging read --format=json` prints it.
 

@@ -31,11 +31,12 @@ disjunction: negation ("OR" negation)*
     | PATH OPERATOR literal -> comparison
     | PATH "=" "(" literal ("OR" literal)+ ")" -> one_of
     | PATH "=" literal -> equality
-?literal: STRING | NUMBER | WORD
+?literal: STRING | NUMBER | BOOLEAN | WORD
 PATH: /[A-Za-z]\w*(\.[A-Za-z_]\w*)*/
 OPERATOR: "!=" | ">=" | "<=" | "=~" | ">" | "<" | ":"
 STRING: /"([^"\\]|\\["\\])*"/
 NUMBER: /-?\d+(\.\d+)?/
+BOOLEAN: "true" | "false"
 WORD: /[A-Z]+/
 COMMENT: /--[^\n]*/
 %import common.WS
@@ -123,7 +124,9 @@ class _Comparison:
         return bool({">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}[self.operator])
 
     def _is_equal(self, value: Any) -> bool:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, bool):
+            return self.literal.type == "BOOLEAN" and value == (self.literal == "true")
+        if isinstance(value, int | float):
             return self.literal.type == "NUMBER" and float(value) == float(self.literal)
         if not isinstance(value, str):
             raise FilterError(f"{self.path} holds {value!r}: what = means there is not known here")

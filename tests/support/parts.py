@@ -4,10 +4,10 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -18,6 +18,7 @@ from relay.local.services import ROOT
 from relay.local.simulator import send
 from relay.pubsub import provisioning
 from relay.topology import Topology
+from tests.support.warm_relay import run_relay
 
 HASH_KEY = b"test-key-of-the-suite"
 
@@ -124,19 +125,12 @@ class Tool:
     """`relay` as a person on call runs it."""
 
     environ: dict[str, str]
+    folder: Path = ROOT
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "relay", *arguments],
-            cwd=ROOT,
-            env={**self.environ, "PATH": os.environ["PATH"]},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        environ = {**self.environ, "PATH": os.environ["PATH"]}
+        return run_relay(arguments, environ=environ, folder=self.folder, stdin=stdin, timeout_seconds=300)
 
     def json(self, *arguments: str, stdin: str = "") -> Any:
         """Run one command with --json, and return what it printed."""

@@ -53,7 +53,12 @@ class Call:
 
     request: PublishRequest
     peer: str
-    authorization: str
+    metadata: dict[str, str]
+
+    @property
+    def authorization(self) -> str:
+        """The header with the access token; empty where there is none."""
+        return self.metadata.get("authorization", "")
 
 
 @dataclass
@@ -66,8 +71,8 @@ class PubSubServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def publish(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        authorization = str(dict(context.invocation_metadata()).get("authorization", ""))
-        call = Call(PublishRequest.deserialize(data), str(context.peer()), authorization)
+        metadata = {name: str(value) for name, value in context.invocation_metadata()}
+        call = Call(PublishRequest.deserialize(data), str(context.peer()), metadata)
         with self._lock:
             self.calls.append(call)
             number = len(self.calls)

@@ -15,7 +15,6 @@ from typing import Any
 import requests
 from google.pubsub_v1 import PublisherClient
 
-from relay.local.processes import free_port
 from relay.local.services import start_service
 from relay.local.simulator import Simulator, Status
 from relay.receiver.signature import sign
@@ -24,6 +23,7 @@ from tests.support.faulty_hook import PLANTED_FAULT
 from tests.support.log_entries import Entry, entry_of
 from tests.support.outcomes.by_event_type import SLOW_SECONDS
 from tests.support.parts import HASH_KEY, PubSub, Service
+from tests.support.ports import free_port
 from tests.support.token_issuer import AUDIENCE, EMAIL, TokenIssuer
 from tests.support.waiting import wait_until
 
@@ -128,7 +128,7 @@ def deliveries(stage: Stage) -> None:
     assert stage.push("slow") == 503
     assert stage.push("slow", number=2) == 503
     assert stage.push("fine", number=2) == 503
-    wait_until(lambda: stage.push("fine", number=3) == 204, within=20)
+    wait_until(lambda: stage.push("fine", number=3) == 204)
     assert stage.push(PLANTED_FAULT) == 503
     assert stage.push_raw("no envelope") == 400
     assert stage.push_raw("x" * 300_000) == 400
@@ -184,14 +184,14 @@ def everything(pubsub: PubSub, worker_port: int, folder: Path) -> Iterator[Said]
         )
         webhooks(stage)
         stage.said.pushes += 1
-        delivered = wait_until(lambda: stage.worker.canonical("delivery"), within=20)
+        delivered = wait_until(lambda: stage.worker.canonical("delivery"))
         stage.said.event_id = delivered[0]["event_id"]
         deliveries(stage)
         looks(stage)
         stage.keep(stage.worker, "onestock-worker")
         stage.keep(stage.cut_off_worker, "onestock-worker")
         outage(stage)
-        wait_until(lambda: len(stage.receiver.canonical("webhook")) == stage.said.webhooks, within=5)
+        wait_until(lambda: len(stage.receiver.canonical("webhook")) == stage.said.webhooks)
         stage.keep(stage.receiver, "onestock-receiver")
         yield stage.said
 

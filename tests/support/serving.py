@@ -1,12 +1,13 @@
 """An HTTP server on loopback that answers with JSON."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from relay.local.serving import serving as serving_on_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the client gets: JSON under a status."""
+    """What the client gets under a status: bytes as they are, everything else as JSON."""
 
     body: Any
     status: int = 200
@@ -42,11 +43,10 @@ def serving_requests(answer: Callable[[Request], Reply]) -> Iterator[str]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             reply = answer(Request(self.command, self.path, body))
-            sent = json.dumps(reply.body).encode()
+            sent = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             self.send_response(reply.status)
-            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(sent)))
-            for name, value in reply.headers.items():
+            for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(sent)
@@ -56,12 +56,5 @@ def serving_requests(answer: Callable[[Request], Reply]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_on_loopback(Handler) as url:
+        yield url

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from relay.local.services import start_service
+from tests.support.checkout import Checkout, checkout_in
+from tests.support.cloud_logging import CloudLogging
 from tests.support.parts import HASH_KEY, OneStock, PubSub, Service, Tool, new_pubsub
+from tests.support.ports import free_port
 from tests.support.shop.ledger import Ledger
 
 
@@ -71,3 +73,22 @@ def shop_settings(settings: dict[str, str], ledger: Ledger) -> dict[str, str]:
 @pytest.fixture
 def tool(settings: dict[str, str]) -> Tool:
     return Tool(settings)
+
+
+@pytest.fixture
+def cloud_logging() -> Iterator[CloudLogging]:
+    with CloudLogging().running() as running:
+        yield running
+
+
+@pytest.fixture
+def anywhere(cloud_logging: CloudLogging, tmp_path: Path) -> Tool:
+    """Give the command without a terminal, as ssh and cron start it, in a folder without a local run."""
+    return Tool({"GOOGLE_CLOUD_PROJECT": "test-relay", **cloud_logging.environ}, tmp_path)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """Give a developer's folder, in which the local run has ports of its own."""
+    with checkout_in(tmp_path) as made:
+        yield made

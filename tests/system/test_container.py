@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from relay.local.processes import Child, free_port
+from relay.local.processes import Child
 from relay.local.services import ROOT
 from tests.support.parts import OneStock, Service, order_event
+from tests.support.ports import free_port
 from tests.support.token_issuer import AUDIENCE, EMAIL
 from tests.support.waiting import wait_until
 

@@ -74,7 +74,7 @@ def test_each_refund_and_shipment_is_handed_over_once(
         onestock.send(order_event("ORD-1", step))
     onestock.send(b'{"parcel_id": "P1", "order_id": "ORD-1"}', "parcel_state_changed")
 
-    wait_until(lambda: len(worker.handled()) == 4, within=20)
+    wait_until(lambda: len(worker.handled()) == 4)
     effects = [(got.kind, got.data.get("piece")) for got in customer.taken if got.kind != "parcel_state_changed"]
     assert effects == [("refund", 0), ("refund", 1), ("shipment", None)]
     assert customer.taken_of("parcel_state_changed") == [{"parcel_id": "P1", "order_id": "ORD-1"}]
@@ -93,7 +93,7 @@ def test_what_the_customer_refuses_is_a_dead_letter_and_what_fails_comes_back(
 
     onestock.send(order_event("ORD-1"))
 
-    outcomes = wait_until(lambda: _ended(worker), within=20)
+    outcomes = wait_until(lambda: _ended(worker))
     [dead] = pubsub.dead_letters()
     assert outcomes == ["retry", "quarantined"]
     assert "422: no such item" in dead["attributes"]["dead_letter_reason"]

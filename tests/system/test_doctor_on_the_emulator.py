@@ -12,9 +12,9 @@ from relay.doctor.cloud import Cloud
 from relay.doctor.examination import examine
 from relay.doctor.findings import Finding, Verdict
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from relay.settings.doctor import DoctorSettings
 from tests.support.parts import PubSub, Service, Tool, new_pubsub
+from tests.support.ports import free_port
 
 Spoil = Callable[["Emulated"], None]
 
@@ -179,6 +179,29 @@ def test_a_wrong_setting_is_found_and_nothing_else(name: str, emulated: Emulated
 
     assert bad_checks(findings) - {"worker answers"} == expected
     assert "test-key" not in repr(findings)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (
+            lambda it: it.change(push(it), pushConfig={"pushEndpoint": "http://127.0.0.1:9/pubsub/push"}),
+            "push endpoint",
+        ),
+        (lambda it: it.change(push(it), enableMessageOrdering=None), "ordering"),
+    ],
+)
+def test_in_a_pause_a_command_that_would_end_it_comes_after_resume_and_says_so(
+    spoil: Spoil, check: str, emulated: Emulated
+) -> None:
+    spoil(emulated)
+    Tool(emulated.environ).run("pause", "--reason", "invented")
+
+    bad = {finding.check: finding for finding in emulated.examine() if finding.verdict is Verdict.BAD}
+
+    assert set(bad) == {"worker answers", "pause", check}
+    assert bad[check].commands[0] == bad["pause"].commands[0]
+    assert bad[check].text.endswith("; its command ends the pause, so resume first")
 
 
 def test_a_relay_that_runs_is_good_and_the_doctor_says_so_by_its_exit_status(

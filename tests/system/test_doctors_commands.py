@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from relay.doctor.findings import Finding
 from tests.support.gcloud import environ_at
 from tests.system.test_doctor_on_the_emulator import (
@@ -18,6 +20,7 @@ from tests.system.test_doctor_on_the_emulator import (
 
 __all__ = ["emulated", "pubsub"]  # fixtures
 
+pytestmark = pytest.mark.usefixtures("warm_gcloud")
 # The emulator refuses them; that gcloud knows them is shown by its own linter.
 BEYOND_THE_EMULATOR = ("subscriptions seek", "--expiration-period=never")
 

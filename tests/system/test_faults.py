@@ -10,8 +10,8 @@ from time import sleep
 import pytest
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from tests.support.parts import PubSub, Tool
+from tests.support.ports import free_port
 from tests.support.shop.ledger import Ledger
 from tests.support.sizes import ORDERS_WITH_FAULTS
 from tests.support.storm import Kind, RunningService, Storm, frozen, orders

@@ -139,20 +139,21 @@ def test_no_webhook_of_any_shape_is_accepted_unsigned_or_breaks_the_receiver(one
 
 
 def test_no_body_is_accepted_whose_framing_does_not_fit(onestock: OneStock) -> None:
-    seen: Counter[tuple[str, int]] = Counter()
+    seen: set[int] = set()
 
-    @hypothesis_settings(fuzzed, max_examples=EXAMPLES)
-    @given(name=st.sampled_from(sorted(MISFITS)), body=st.binary(min_size=1, max_size=200))
-    def send(name: str, body: bytes) -> None:
-        framing, payload = MISFITS[name](body)
-        head = request_line(ENDPOINT, {b"Onestock-Signature": signature_of(body)})
-        for status in statuses(onestock.receiver.port, head + framing + b"\r\n\r\n" + payload):
-            seen[name, status] += 1
+    @hypothesis_settings(fuzzed, max_examples=EXAMPLES // 5)
+    @given(body=st.binary(min_size=1, max_size=200))
+    def send(body: bytes) -> None:
+        for misfit in MISFITS.values():
+            framing, payload = misfit(body)
+            head = request_line(ENDPOINT, {b"Onestock-Signature": signature_of(body)})
+            answers = statuses(onestock.receiver.port, head + framing + b"\r\n\r\n" + payload)
+            assert answers
+            seen.update(answers)
 
     send()
 
-    assert {name for name, _ in seen} == set(MISFITS)
-    assert {status for _, status in seen} <= {400, 401, 501}
+    assert seen <= {400, 401, 501}
     assert {line["status"] for line in onestock.receiver.canonical("webhook")} <= {400, 401}
     assert not onestock.receiver.has_logged_an_exception
 

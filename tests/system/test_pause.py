@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,18 @@ def test_doctor_says_since_when_and_why_and_its_command_ends_the_pause(pubsub: P
     assert (examined.returncode, pause["verdict"]) == (1, "bad")
     assert "UTC (the shop moves)" in pause["text"]
     assert subscription(pubsub) == before
+
+
+def test_pause_and_resume_answer_scripts(operator: Tool, pubsub: PubSub) -> None:
+    paused = operator.json("pause", "--reason", "invented")
+    again = operator.json("pause", "--reason", "another")
+    resumed = operator.json("resume")
+    nothing = operator.json("resume")
+
+    since = datetime.fromisoformat(paused["paused_since"])
+    assert datetime.fromisoformat(paused["lost_from"]) - since == timedelta(days=7)
+    assert (paused["reason"], paused["is_new"]) == ("invented", True)
+    assert again == {**paused, "is_new": False}
+    endpoint = pubsub.topology.push_endpoint
+    assert resumed == {"endpoint": endpoint, "paused_since": paused["paused_since"], "reason": "invented"}
+    assert nothing == {"endpoint": endpoint, "paused_since": None, "reason": None}

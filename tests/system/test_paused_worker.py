@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from relay.local.services import start_service
 from tests.support.parts import Service, order_event
+from tests.support.ports import free_port
 from tests.support.shop.ledger import Ledger
 from tests.support.waiting import wait_until
 
@@ -65,9 +65,9 @@ def test_a_worker_paused_beyond_its_lease_cannot_record_its_run(
         wait_until(lambda: push(other, event_id) == 204, within=40, every=0.5)
         worker.child.signal(signal.SIGCONT)
         status = late.result()
-    wait_until(lambda: ledger.count("done") == 2, within=10)
+    wait_until(lambda: ledger.count("done") == 2)
 
     assert (status, outcomes(worker)[-1], outcomes(other)[-1]) == (503, "timed_out", "handled")
     assert "busy" in outcomes(other)
-    wait_until(lambda: (push(worker, event_id), push(other, event_id)) == (204, 204), within=20)
+    wait_until(lambda: (push(worker, event_id), push(other, event_id)) == (204, 204))
     assert ledger.count("begin") == 2

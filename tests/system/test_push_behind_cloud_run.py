@@ -15,14 +15,17 @@ ISSUER = TokenIssuer()
 ON_CLOUD_RUN = {"K_SERVICE": "onestock-worker", "PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL}
 
 
-def pushed(worker: Service, **headers: str) -> int:
-    """Push one invented event, and return the answer's status."""
+def pushed(worker: Service, **tokens: str) -> int:
+    """Push one invented event with tokens in these headers, and return the answer's status."""
+    return pushed_with(worker, {name.replace("_", "-"): f"Bearer {token}" for name, token in tokens.items()})
+
+
+def pushed_with(worker: Service, headers: dict[str, str]) -> int:
     data = base64.b64encode(f'{{"order_id": "I-{uuid.uuid4().hex}"}}'.encode()).decode()
     attributes = {"event_type": "order_state_changed"}
     envelope = {"message": {"data": data, "messageId": "1", "attributes": attributes}, "subscription": "projects/p"}
-    named = {name.replace("_", "-"): f"Bearer {token}" for name, token in headers.items()}
     url = f"http://127.0.0.1:{worker.port}{PUSH_PATH}"
-    return requests.post(url, json=envelope, headers=named, timeout=10).status_code
+    return requests.post(url, json=envelope, headers=headers, timeout=10).status_code
 
 
 @pytest.fixture
@@ -53,6 +56,15 @@ def test_iam_takes_our_subscriptions_pushes_and_nobody_elses(invoked: Service) -
     assert pushed(invoked, Authorization=other_account) == 403
     assert pushed(invoked, Authorization=ours, X_Serverless_Authorization=other_account) == 403
     assert len([line for line in invoked.canonical("delivery") if line["outcome"] == "unauthenticated"]) == 5
+
+
+def test_iam_lets_nobody_in_by_a_second_token_that_cloud_run_has_not_seen(invoked: Service) -> None:
+    own = f"Bearer {ISSUER.token_behind_cloud_run(email='operator@test-relay.iam.gserviceaccount.com')}"
+    forged = f"Bearer {ISSUER.token_behind_cloud_run()}"
+
+    assert pushed_with(invoked, {"Authorization": own, "X_Serverless_Authorization": forged}) == 403
+    assert pushed_with(invoked, {"X-Serverless-Authorization": own, "X_Serverless_Authorization": forged}) == 401
+    assert pushed_with(invoked, {"X-Serverless-Authorization": own, "Authorization": forged}) == 403
 
 
 def test_oidc_behind_the_invoker_check_says_in_its_log_what_to_set(verifying: Service) -> None:

@@ -12,10 +12,10 @@ import grpc
 import pytest
 import requests
 
-from relay.local.processes import free_port
 from relay.local.services import start_service
 from tests.support.metadata_server import MetadataServer
 from tests.support.parts import HASH_KEY, OneStock, Service
+from tests.support.ports import free_port
 from tests.support.pubsub_server import Call, Certificate, PubSubServer, refusing
 from tests.support.token_server import TokenServer
 from tests.support.waiting import wait_until

@@ -45,13 +45,13 @@ def test_a_run_that_is_stopped_tells_how_to_go_on_and_nothing_is_missed(
     tool: Tool, shop: Simulator, worker: Service, tmp_path: Path, number: signal.Signals
 ) -> None:
     with started(tool, tmp_path / "output") as first:
-        wait_until(lambda: shop.calls["GET /v1/history"] > ORDERS // 2, within=20)
+        wait_until(lambda: shop.calls["GET /v1/history"] > ORDERS // 2)
         first.signal(number)
         status = first.wait(20)
     told = re.search(r"name these instead: (.+)", first.output.read_text())
     assert told, first.output.read_text()
     second = tool.json("reconcile", *told[1].split(), "--yes", "--rate", "0")
-    wait_until(lambda: len(worker.handled()) == ORDERS, within=20)
+    wait_until(lambda: len(worker.handled()) == ORDERS)
 
     assert status == 1
     assert "Traceback" not in first.output.read_text()
@@ -62,14 +62,14 @@ def test_after_a_kill_the_whole_run_again_doubles_nothing(
     tool: Tool, shop: Simulator, worker: Service, tmp_path: Path
 ) -> None:
     with started(tool, tmp_path / "output") as first:
-        wait_until(lambda: shop.calls["GET /v1/history"] > ORDERS // 2, within=20)
+        wait_until(lambda: shop.calls["GET /v1/history"] > ORDERS // 2)
         first.signal(signal.SIGKILL)
         first.wait(5)
     shop.fail(429, path="/v1/history")
     shop.fail(500, path="/v2/search_orders")
 
     ended = tool.json("reconcile", "--since", "1h", "--yes", "--rate", "0")
-    wait_until(lambda: len(worker.handled()) == ORDERS, within=20)
+    wait_until(lambda: len(worker.handled()) == ORDERS)
 
     handled = [line for line in worker.canonical("delivery") if line["outcome"] == "handled"]
     assert (ended["changed_orders"], ended["undated_orders"]) == (ORDERS, 0)

@@ -68,3 +68,20 @@ def test_wrong_use_is_told_without_a_traceback_or_a_key(tool: Tool, arguments: t
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     assert HASH_KEY.decode() not in ended.stderr
+
+
+def test_a_signature_is_one_document_for_scripts(tool: Tool) -> None:
+    signed = tool.json("signature", "sign", "--timestamp", "1735689600", stdin="{}")
+    text = tool.run("signature", "sign", "--timestamp", "1735689600", stdin="{}").stdout
+
+    assert (signed["name"], signed["timestamp"]) == (HEADER, 1735689600)
+    assert text == f"{HEADER}: {signed['value']}\n"
+
+
+def test_a_diagnosis_is_one_document_for_scripts(tool: Tool) -> None:
+    signed = tool.run("signature", "sign", stdin="{}").stdout
+
+    [diagnosis] = tool.json("signature", "diagnose", stdin=f"{signed}\n{{}}")
+
+    assert {"reading", "seen", "text", "signed_string_setting"} <= diagnosis.keys()
+    assert diagnosis["signed_string_setting"] == "timestamp.body"

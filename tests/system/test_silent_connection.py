@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.local.processes import free_port
 from relay.local.services import start_service
 from tests.support.parts import OneStock, PubSub, Service, order_event
+from tests.support.ports import free_port
 from tests.support.silent_proxy import SilentProxy
 from tests.support.waiting import wait_until
 
@@ -70,7 +70,7 @@ def test_a_silent_connection_is_left_within_seconds_and_without_a_restart(
     traffic = Traffic(onestock)
     with ThreadPoolExecutor(senders) as pool:
         sending = [pool.submit(traffic.send, sender) for sender in range(senders)]
-        wait_until(lambda: len(traffic.answers) > 20, within=20)
+        wait_until(lambda: len(traffic.answers) > 20)
         opened = proxy.opened
         proxy.silence()
         silent_at = time.monotonic()

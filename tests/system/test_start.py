@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from relay.local.processes import free_port
 from relay.local.services import ROOT
+from tests.support.ports import free_port
 
 GOOD = {
     "GOOGLE_CLOUD_PROJECT": "test-relay",

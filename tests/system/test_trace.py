@@ -5,37 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from relay.local.environment import LINES, LOCAL_ENV, announced
 from tests.support.cloud_logging import CloudLogging
+from tests.support.log_entries import PUBLISHED, PUBLISHED_EVENT, PUBLISHED_TRACE
 from tests.support.parts import OneStock, Service, Tool, order_event
 from tests.support.waiting import wait_until
 
-EVENT = "ab" * 32
-PUBLISHED = {
-    "logName": "projects/test-relay/logs/run.googleapis.com%2Fstdout",
-    "resource": {"type": "cloud_run_revision"},
-    "timestamp": "2026-01-01T00:00:01.123456Z",
-    "severity": "INFO",
-    "labels": {"event_id": EVENT, "order_id": "T-1"},
-    "jsonPayload": {"line": "webhook", "outcome": "published", "message_id": "m1", "status": 202},
-}
-
 
 @pytest.fixture
-def cloud_logging() -> Iterator[CloudLogging]:
-    with CloudLogging([PUBLISHED]).running() as running:
-        yield running
-
-
-@pytest.fixture
-def anywhere(cloud_logging: CloudLogging) -> Tool:
-    """Give the command without a terminal, as ssh and cron start it: its standard input is empty."""
-    return Tool({"GOOGLE_CLOUD_PROJECT": "test-relay", **cloud_logging.environ})
+def cloud_logging(cloud_logging: CloudLogging) -> CloudLogging:
+    cloud_logging.entries.append(PUBLISHED)
+    return cloud_logging
 
 
 def test_the_services_own_lines_tell_an_events_whole_way(onestock: OneStock, worker: Service, tool: Tool) -> None:
     event_id = onestock.send(order_event("T-1")).json()["event_id"]
     onestock.send(b"unreadable")
-    wait_until(lambda: len(worker.canonical("delivery")) == 2, within=20)
+    wait_until(lambda: len(worker.canonical("delivery")) == 2)
     files = [f"--lines={service.child.output}" for service in (onestock.receiver, worker)]
 
     text = tool.run("trace", event_id[:12], *files).stdout
@@ -50,14 +36,23 @@ def test_the_services_own_lines_tell_an_events_whole_way(onestock: OneStock, wor
 def test_without_a_terminal_cloud_logging_is_asked_and_not_an_empty_standard_input(
     anywhere: Tool, cloud_logging: CloudLogging
 ) -> None:
-    ended = anywhere.run("trace", EVENT, "--since", "2026-01-01")
+    ended = anywhere.run("trace", PUBLISHED_EVENT, "--since", "2026-01-01")
 
     assert ended.returncode == 0, ended.stderr
-    assert "published, not delivered yet" in ended.stdout
+    assert "now: dropped by Pub/Sub: not acknowledged within 7 days" in ended.stdout
     assert cloud_logging.requests[0]["resourceNames"] == ["projects/test-relay"]
     assert (
-        cloud_logging.requests[0]["filter"] == f'labels.event_id=~"^{EVENT}" AND timestamp>="2026-01-01T00:00:00+00:00"'
+        cloud_logging.requests[0]["filter"]
+        == f'labels.event_id=~"^{PUBLISHED_EVENT}" AND timestamp>="2026-01-01T00:00:00+00:00"'
     )
+
+
+def test_a_trace_id_names_its_events(anywhere: Tool) -> None:
+    found = anywhere.json("trace", "--trace", PUBLISHED_TRACE, "--since", "2026-01-01")
+    none = anywhere.run("trace", "--trace", PUBLISHED_TRACE[::-1], "--since", "2026-01-01")
+
+    assert [history["event_id"] for history in found] == [PUBLISHED_EVENT]
+    assert f"is about the trace {PUBLISHED_TRACE[::-1]}." in none.stderr
 
 
 def test_where_no_line_is_about_an_event_it_is_said_where_it_was_looked_for(anywhere: Tool, tmp_path: Path) -> None:
@@ -76,10 +71,10 @@ def test_where_no_line_is_about_an_event_it_is_said_where_it_was_looked_for(anyw
 
 def test_a_log_that_cannot_be_read_is_one_line(anywhere: Tool, cloud_logging: CloudLogging) -> None:
     cloud_logging.is_forbidden = True
-    refused = anywhere.run("trace", EVENT)
-    absent = anywhere.run("trace", EVENT, "--lines", "no-such-file.log")
+    refused = anywhere.run("trace", PUBLISHED_EVENT)
+    absent = anywhere.run("trace", PUBLISHED_EVENT, "--lines", "no-such-file.log")
     del anywhere.environ["GOOGLE_CLOUD_PROJECT"]
-    nowhere = anywhere.run("trace", EVENT)
+    nowhere = anywhere.run("trace", PUBLISHED_EVENT)
 
     assert [ended.returncode for ended in (refused, absent, nowhere)] == [1, 2, 2]
     assert "Permission denied" in refused.stderr
@@ -91,3 +86,39 @@ def test_a_log_that_cannot_be_read_is_one_line(anywhere: Tool, cloud_logging: Cl
 def test_what_cannot_be_an_event_id_is_wrong_use(tool: Tool) -> None:
     assert tool.run("trace", 'x" OR true').returncode == 2
     assert tool.run("trace").returncode == 2
+
+
+@pytest.fixture
+def beside_a_run(cloud_logging: CloudLogging, tmp_path: Path) -> Iterator[Tool]:
+    """Give the command in the folder of a local run whose log has no line about any event."""
+    (tmp_path / "local.log").touch()
+    local = {"GOOGLE_CLOUD_PROJECT": "local-relay", LINES: str(tmp_path / "local.log")}
+    (tmp_path / LOCAL_ENV).parent.mkdir()
+    with announced(tmp_path, local):
+        yield Tool(dict(cloud_logging.environ), tmp_path)
+
+
+def test_a_named_project_is_asked_although_a_local_run_goes_on_in_the_folder(
+    beside_a_run: Tool, cloud_logging: CloudLogging
+) -> None:
+    local = beside_a_run.run("trace", PUBLISHED_EVENT)
+    cloud = beside_a_run.run("trace", PUBLISHED_EVENT, "--project", "test-relay", "--since", "2026-01-01")
+
+    assert ("Against the local run" in local.stderr, "local.log" in local.stderr) == (True, True)
+    assert cloud.returncode == 0, cloud.stderr
+    assert cloud.stderr.splitlines() == ["Not against the local run, since --project names another installation"]
+    assert cloud_logging.requests[0]["resourceNames"] == ["projects/test-relay"]
+
+
+def test_a_named_project_wins_over_the_shells_files_and_excludes_named_files(
+    anywhere: Tool, cloud_logging: CloudLogging, tmp_path: Path
+) -> None:
+    (tmp_path / "local.log").touch()
+    anywhere.environ[LINES] = str(tmp_path / "local.log")
+
+    cloud = anywhere.run("trace", PUBLISHED_EVENT, "--since=2026-01-01", "--project=other-relay")
+    both = anywhere.run("trace", PUBLISHED_EVENT, "--project=other-relay", "--lines=-", stdin="")
+
+    assert cloud.returncode == 0, cloud.stderr
+    assert cloud_logging.requests[0]["resourceNames"] == ["projects/other-relay"]
+    assert (both.returncode, "--lines or --project" in both.stderr) == (2, True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from relay.local.emulator import Emulator
-from relay.local.processes import free_port
 from relay.local.services import ROOT
 from relay.receiver.acceptance import Ending
 from relay.worker.outcome import Outcome as DeliveryOutcome
@@ -14,6 +13,7 @@ from tests.deployment.test_monitoring import ALERTS, DASHBOARD, METRICS, REFUSED
 from tests.support.log_entries import Entry
 from tests.support.log_filter import compiled, values_at
 from tests.support.parts import new_pubsub
+from tests.support.ports import free_port
 from tests.support.said import ORDER, Said, everything
 
 WEBHOOKS = {f"webhook {ending}" for ending in Ending}
@@ -40,7 +40,7 @@ ACKED = {"handled", "duplicate", "stale", "unhandled", "quarantined"}
 FOUND_BY_QUESTION = {
     "Not handled": DELIVERIES - {f"delivery {outcome}" for outcome in ACKED},
     "Went to the dead letters": {"delivery quarantined"},
-    "Nobody handles this event type": {"delivery unhandled"},
+    "No handler names this event type": {"delivery unhandled"},
     "Not acknowledged": WEBHOOKS - {"webhook published"},
     "OneStock does not send": {"webhook_status paused", "webhook_status disabled"},
     "Faults of ours": {"webhook unexpected", "delivery unexpected"},

@@ -67,6 +67,17 @@ def test_a_webhook_is_enabled_and_paused(tool: Tool, simulator: Simulator) -> No
     assert "reconcile --since" in enabled.stderr
 
 
+WATCHED = {
+    "id": "WH-1",
+    "status": "enabled",
+    "event_types": ["order_state_changed"],
+    "url": f"{OURS}/order_state_changed",
+    "http_method": "POST",
+    "is_fine": True,
+    "told": "Webhook WH-1 (order_state_changed) is enabled",
+}
+
+
 def test_a_webhook_that_does_not_exist_is_one_line(tool: Tool) -> None:
     ended = tool.run("webhooks", "pause", "WH-9")
 
@@ -103,6 +114,34 @@ def test_sync_shows_the_difference_asks_and_then_does_it(tool: Tool, simulator: 
     assert untouched == (Status.DISABLED, 2)
     assert (webhook.status, simulator.site.webhooks["WH-3"].status) == (Status.ENABLED, Status.PAUSED)
     assert "OneStock matches" in tool.run("webhooks", "sync", str(declared), "--dry-run").stdout
+
+
+def test_each_command_answers_scripts_with_one_document_and_people_on_standard_error(
+    tool: Tool, declared: Path, tmp_path: Path
+) -> None:
+    ours = f"{OURS}/order_state_changed"
+    rotate = ("rotate-key", "--yes", "--no-probe", "--overlap=0", f"--journal={tmp_path / 'journal'}")
+
+    assert tool.json("webhooks", "watch") == [WATCHED]
+    assert tool.json("webhooks", "pause", "WH-1") == [{"id": "WH-1", "status": "paused"}]
+    assert tool.json("webhooks", "enable", "WH-1") == [{"id": "WH-1", "status": "enabled"}]
+    synced = tool.json("webhooks", "sync", str(declared), "--yes")
+    created = tool.json("webhooks", "create", "stock_changed", "--status=paused")
+    assert tool.json("webhooks", "enable", "WH-3", "WH-4") == [{"id": f"WH-{n}", "status": "enabled"} for n in (3, 4)]
+    rotated = tool.json("webhooks", *rotate)
+
+    [difference] = synced["differences"]
+    assert (synced["done"], difference["event_type"], difference["found_status"]) == (
+        1,
+        "parcel_state_changed",
+        "missing",
+    )
+    assert created == [
+        {"id": "WH-4", "event_type": "stock_changed", "url": f"{OURS}/stock_changed", "status": "paused"}
+    ]
+    assert rotated["rotated"][0] == {"old": "WH-1", "new": "WH-5", "url": ours}
+    assert [one["old"] for one in rotated["rotated"]] == ["WH-1", "WH-3", "WH-4"]
+    assert rotated["reconcile_since"].endswith("Z")
 
 
 def test_sync_tells_of_what_is_not_declared_and_leaves_it(tool: Tool, simulator: Simulator, declared: Path) -> None:

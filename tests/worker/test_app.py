@@ -77,8 +77,8 @@ def written() -> Any:
     root.removeHandler(handler)
 
 
-def push(app: Flask, **content: Any) -> TestResponse:
-    attributes = {"event_type": "order_state_changed", "received_at": datetime.now(UTC).isoformat()}
+def push(app: Flask, *, event_type: str = "order_state_changed", **content: Any) -> TestResponse:
+    attributes = {"event_type": event_type, "received_at": datetime.now(UTC).isoformat()}
     data = base64.b64encode(json.dumps({"order_id": "A-1", **content}).encode()).decode()
     message = {"messageId": "1", "attributes": attributes, "data": data}
     return app.test_client().post(PUSH_PATH, json={"message": message, "subscription": "s"})
@@ -148,3 +148,26 @@ def test_neither_a_reason_nor_a_traceback_quotes_more_of_the_body_than_log_conte
         }[problem, is_shown]
     )
     assert ("Traceback" in written.getvalue()) is (problem == "fail")
+
+
+def test_the_line_says_when_only_handlers_of_every_type_took_the_event(
+    written: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class Audit(Shop):
+        def registry(self) -> Registry:
+            @on("*", name="audit")
+            def note(event: Event) -> None:
+                self.handled.append(event.raw_body)
+
+            return Registry.of(note)
+
+    push(app_of(Audit()), event_type="order_state_change")
+    push(app_of(Shop()))
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    mistyped, named = [line for line in lines if line.get("line") == "delivery"]
+    assert (mistyped["outcome"], mistyped["only_catch_all"]) == ("handled", True)
+    assert mistyped["message"].endswith("only @on(\"*\") handlers took it; is 'order_state_changed' meant?")
+    assert ("only_catch_all" in named, "@on" in named["message"]) == (False, False)

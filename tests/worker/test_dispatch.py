@@ -1,85 +1,23 @@
 """One delivery: which handlers run, how often, and what Pub/Sub is told."""
 
-import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from relay import Event, OrderStateChanged, Reject, Retry, on
-from relay.errors import ConfigurationError, PublishError, StoreError
+from relay import OrderStateChanged, Reject, Retry, on
+from relay.errors import ConfigurationError, StoreError
 from relay.events import Delivery
 from relay.registry import Registry
 from relay.stores import Busy, Claim, ClaimRequest, Completion, Done, Stale
 from relay.stores.memory import MemoryStore
-from relay.worker.dispatch import Dispatcher, Limits
+from relay.worker.dispatch import Dispatcher
 from relay.worker.outcome import Outcome
 from tests.support.waiting import wait_until
-
-DELIVERY = Delivery(
-    event_id="e1",
-    event_type="order_state_changed",
-    body=b'{"order_id": "A-1", "new_state": "placed"}',
-    received_at=datetime(2025, 1, 1, tzinfo=UTC),
-)
-LIMITS = Limits(budget_seconds=0.5, lease_seconds=30, retention_seconds=60)
-
-
-class Shelf:
-    """Keeps dead letters in a list, or refuses to."""
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[str, str | None]] = []
-        self.is_closed = False
-
-    def put(self, delivery: Delivery, *, reason: str, handler: str | None) -> None:
-        if self.is_closed:
-            raise PublishError(f"no room for {delivery.event_id}")
-        self.kept.append((reason, handler))
-
-
-class Business:
-    """Two handlers that count their runs; `problem` is what the second raises."""
-
-    def __init__(self) -> None:
-        self.runs: list[str] = []
-        self.problem: Exception | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def registry(self) -> Registry:
-        @on("order_state_changed", name="first")
-        def first(_: OrderStateChanged) -> None:
-            self.runs.append("first")
-
-        @on("order_state_changed", name="second")
-        def second(_: Event) -> None:
-            self.runs.append("second")
-            self.gate.wait()
-            if self.problem is not None:
-                raise self.problem
-
-        return Registry.of(first, second)
-
-
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
-def business() -> Business:
-    return Business()
-
-
-@pytest.fixture
-def dispatcher(business: Business, shelf: Shelf) -> Dispatcher:
-    return Dispatcher(
-        business.registry(), MemoryStore(dateless_window_seconds=3_600), shelf, limits=LIMITS, ack_deadline_seconds=10
-    )
+from tests.worker.conftest import DELIVERY, LIMITS, Business, Shelf
 
 
 def test_each_handler_runs_once_however_often_it_is_delivered(dispatcher: Dispatcher, business: Business) -> None:
@@ -251,60 +189,6 @@ def test_concurrent_events_of_an_order_leave_the_latest_last(shelf: Shelf) -> No
 
     assert seen == sorted(seen)
     assert seen[-1] == 199
-
-
-def told(state: str, date: int, *, event_id: str, is_synthetic: bool = False, **more: object) -> Delivery:
-    body = json.dumps({"order_id": "A-1", "new_state": state, "date": date, **more}).encode()
-    return replace(DELIVERY, event_id=event_id, body=body, is_synthetic=is_synthetic)
-
-
-@pytest.mark.parametrize("synthetic_first", [False, True])
-def test_a_synthetic_event_does_not_double_one_that_arrived(
-    dispatcher: Dispatcher, business: Business, *, synthetic_first: bool
-) -> None:
-    sent = told("removed", 20, event_id="sent")
-    made = told("removed", 21, event_id="made", is_synthetic=True)
-
-    outcomes = [dispatcher.dispatch(delivery) for delivery in ((made, sent) if synthetic_first else (sent, made))]
-
-    reasons = [run.reason for run in outcomes[1][1]]
-    assert [outcome for outcome, _ in outcomes] == [Outcome.HANDLED, Outcome.DUPLICATE]
-    assert reasons == [f"already handled as event {'made' if synthetic_first else 'sent'}"] * 2
-    assert business.runs == ["first", "second"]
-
-
-def test_a_synthetic_event_runs_only_the_handler_that_has_not_succeeded(
-    dispatcher: Dispatcher, business: Business
-) -> None:
-    business.problem = Retry("later")
-    dispatcher.dispatch(told("removed", 20, event_id="sent"))
-    business.problem = None
-
-    outcome = dispatcher.dispatch(told("removed", 20, event_id="made", is_synthetic=True))[0]
-
-    assert outcome is Outcome.HANDLED
-    assert business.runs == ["first", "second", "second"]
-
-
-def test_an_order_that_came_back_to_a_state_is_handled_again(dispatcher: Dispatcher, business: Business) -> None:
-    arrived = [told("held", 20, event_id="e1"), told("picking", 30, event_id="e2")]
-    lost = told("held", 40, event_id="made", is_synthetic=True)
-
-    outcomes = [dispatcher.dispatch(delivery)[0] for delivery in [*arrived, lost, lost]]
-
-    assert outcomes == [Outcome.HANDLED] * 3 + [Outcome.DUPLICATE]
-    assert business.runs == ["first", "second"] * 3
-
-
-def test_events_of_one_change_that_onestock_sent_with_different_bodies_are_all_handled(
-    dispatcher: Dispatcher, business: Business
-) -> None:
-    events = [told("held", 20, event_id=f"e{part}", part=part) for part in range(3)]
-
-    outcomes = [dispatcher.dispatch(delivery)[0] for delivery in events * 2]
-
-    assert outcomes == [Outcome.HANDLED] * 3 + [Outcome.DUPLICATE] * 3
-    assert business.runs == ["first", "second"] * 3
 
 
 @pytest.mark.parametrize(("seconds_apart", "outcome"), [(3_500, Outcome.DUPLICATE), (3_700, Outcome.HANDLED)])

@@ -6,8 +6,8 @@ import pytest
 
 from relay.errors import AuthenticationError, ConfigurationError
 from relay.settings.worker import PushAuth, WorkerSettings
-from relay.worker.auth import CertificateCache, OidcAuthenticator
-from relay.worker.invoker import InvokerAuthenticator, authorization_of
+from relay.worker.auth import CertificateCache, OidcAuthenticator, authenticate_headers
+from relay.worker.invoker import InvokerAuthenticator
 from tests.support.token_issuer import AUDIENCE, EMAIL, KEY_ID, TokenIssuer
 
 A_DAY_SECONDS = 86_400  # The tokens are made when the tests are collected; some run a quarter of an hour later.
@@ -57,12 +57,19 @@ def test_no_readable_token_is_a_401(authorization: str | None) -> None:
     assert status_of(authorization) == 401
 
 
-def test_under_iam_the_header_that_cloud_run_has_checked_counts() -> None:
-    both = {"Authorization": "Bearer forged", "X-Serverless-Authorization": "Bearer checked"}
+@pytest.mark.parametrize(
+    ("push_auth", "checked"),
+    [(PushAuth.IAM, ["in the other", "in the usual one"]), (PushAuth.OIDC, ["in the usual one"])],
+)
+def test_under_iam_each_header_that_may_hold_the_token_is_checked(push_auth: PushAuth, checked: list[str]) -> None:
+    seen: list[str | None] = []
+    both = {"Authorization": "in the usual one", "X-Serverless-Authorization": "in the other"}
 
-    assert authorization_of(both, PushAuth.IAM) == "Bearer checked"
-    assert authorization_of({"Authorization": "Bearer checked"}, PushAuth.IAM) == "Bearer checked"
-    assert authorization_of(both, PushAuth.OIDC) == "Bearer forged"
+    authenticate_headers(seen.append, both, push_auth)
+    authenticate_headers(seen.append, {"Authorization": "alone"}, push_auth)
+    authenticate_headers(seen.append, {}, push_auth)
+
+    assert seen == [*checked, "alone", None]
 
 
 def test_oidc_says_what_to_set_where_cloud_run_has_replaced_the_signature() -> None:
