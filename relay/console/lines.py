@@ -50,8 +50,11 @@ class FollowedFiles:
 
     def __str__(self) -> str:
         here = Path.cwd()
-        paths = [file.path for file in self._files]
-        return ", ".join(str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths)
+        paths = [file.path.relative_to(here) if file.path.is_relative_to(here) else file.path for file in self._files]
+        folders = {path.parent for path in paths}
+        if len(paths) > 1 and len(folders) == 1:
+            return f"{', '.join(path.name for path in paths)} in {folders.pop()}"
+        return ", ".join(map(str, paths))
 
     def backwards(self) -> Iterator[tuple[list[Entry], datetime | None]]:
         """Yield the files' lines in parts; a part of one file may be older than that of another before it."""
