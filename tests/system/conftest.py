@@ -11,6 +11,7 @@ from tests.support.checkout import Checkout, checkout_in
 from tests.support.cloud_logging import CloudLogging
 from tests.support.parts import HASH_KEY, OneStock, PubSub, Service, Tool, new_pubsub
 from tests.support.ports import free_port
+from tests.support.pubsub_proxy import PubSubProxy
 from tests.support.shop.ledger import Ledger
 
 
@@ -73,6 +74,21 @@ def shop_settings(settings: dict[str, str], ledger: Ledger) -> dict[str, str]:
 @pytest.fixture
 def tool(settings: dict[str, str]) -> Tool:
     return Tool(settings)
+
+
+@pytest.fixture
+def rejecting(shop_settings: dict[str, str], worker: Service) -> Service:
+    """Return a worker whose handlers reject orders marked so, until the shop is repaired."""
+    assert shop_settings["HANDLERS_PACKAGE"] == "tests.support.shop"
+    return worker
+
+
+@pytest.fixture
+def proxy(pubsub: PubSub, tool: Tool) -> Iterator[PubSubProxy]:
+    """Give the command alone a Pub/Sub that a test can let fail."""
+    with PubSubProxy(pubsub.emulator.host).running() as running:
+        tool.environ = {**tool.environ, "PUBSUB_EMULATOR_HOST": running.host}
+        yield running
 
 
 @pytest.fixture
