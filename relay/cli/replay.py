@@ -60,7 +60,7 @@ def replay(
     from relay.pubsub.pace import Pace
 
     if LOCAL_RUN_URL in os.environ:
-        raise ConfigurationError("The Pub/Sub emulator cannot replay. Run one event again: relay rerun EVENT")
+        raise ConfigurationError(replaying.EMULATOR_CANNOT_REPLAY)
     settings = TopicSettings.from_environ(os.environ)
     now = datetime.now(UTC)
     wanted = replaying.Range(since=since, until=until or now, event_type=event_type, order_id=order_id)

@@ -11,6 +11,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from relay.doctor.findings import Absent, Unreadable
 from relay.errors import ConfigurationError
+from relay.pubsub.calls import unreachable
 
 ANSWER_SECONDS = 10
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -49,12 +50,17 @@ class Cloud:
         *,
         stranger: requests.Session | None = None,
         now: Callable[[], float] = time.time,
+        emulator_host: str | None = None,
     ) -> None:
-        """`stranger` has no credentials; `now` is this machine's clock, in Unix seconds."""
+        """`stranger` has no credentials; `now` is this machine's clock, in Unix seconds.
+
+        `emulator_host` is the Pub/Sub emulator's, None on Google Cloud.
+        """
         self._session = session
         self._stranger = stranger or requests.Session()
         self._urls = urls
         self._now = now
+        self._emulator_host = emulator_host
         self.skews_seconds: dict[str, float] = {}
         """How far the clock of each host is ahead of ours, from its last answer."""
 
@@ -84,7 +90,7 @@ class Cloud:
             answer = self._session.request(method, url, json=body, timeout=ANSWER_SECONDS)
             content = answer.json()
         except (requests.RequestException, GoogleAuthError, ValueError) as error:
-            return _outage(url, error)
+            return self._pubsub_outage(error) if api == "pubsub" else _outage(url, error)
         self._note_clock(url, answer)
         if answer.ok and isinstance(content, dict):
             return content
@@ -94,6 +100,9 @@ class Cloud:
             return Unreadable("an emulator has no grants")
         problem = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
         return Unreadable(f"{api} answered {answer.status_code} {problem}".replace("\n", " ").strip())
+
+    def _pubsub_outage(self, error: Exception) -> Unreadable:
+        return Unreadable(unreachable(self._emulator_host, type(error).__name__), is_outage=True)
 
     def _note_clock(self, url: str, answer: requests.Response) -> None:
         if "Date" in answer.headers:
@@ -110,7 +119,7 @@ def connected(emulator_host: str | None, firestore_emulator_host: str | None) ->
         urls = {"pubsub": f"http://{emulator_host}/v1"}
         if firestore_emulator_host:
             urls["firestore"] = f"http://{firestore_emulator_host}/v1"
-        return Cloud(requests.Session(), urls)
+        return Cloud(requests.Session(), urls, emulator_host=emulator_host)
     # Imported here, so that --help does not wait for it.
     import google.auth
     from google.auth.transport.requests import AuthorizedSession

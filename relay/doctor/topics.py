@@ -35,7 +35,7 @@ def exists(check: str, name: str, fact: Topic | Subscription | Missing, create: 
         case Absent():
             return bad(check, f"{name} does not exist", create)
         case Unreadable(is_outage=True):
-            return bad(check, f"{fact.reason}: is PUBSUB_EMULATOR_HOST right, can this machine reach Google?")
+            return bad(check, fact.reason)
         case Unreadable():
             return unknown(check, fact.reason)
     return good(check, f"{name} exists")

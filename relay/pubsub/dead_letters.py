@@ -11,6 +11,7 @@ from google.pubsub_v1 import SubscriberClient
 from relay.errors import DeadLetterIdRefused
 from relay.events import Delivery, is_handler
 from relay.message import Attribute, DeadLetterMarks, Message
+from relay.pubsub.calls import pubsub_errors
 from relay.pubsub.pull import Pulled, PullSubscription
 
 LEAST_PREFIX_LENGTH = 6
@@ -140,7 +141,9 @@ class HeldDeadLetters:
         What somebody else holds is not among them. Raises PubSubError, and what `choose` raises.
         """
         began = datetime.now(UTC)
-        with PullSubscription(SubscriberClient(), subscription_path) as subscription:
+        with pubsub_errors(subscription_path):
+            client = SubscriberClient()
+        with PullSubscription(client, subscription_path) as subscription:
             # A handler that fails makes dead letters all the time: those that come meanwhile do not prolong the pull.
             pulls = subscription.pull_until_empty(is_meant=lambda pulled: pulled.published_at < began)
             found = [DeadLetter(pulled=pulled) for some in pulls for pulled in some]

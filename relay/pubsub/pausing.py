@@ -17,7 +17,7 @@ from google.api_core.exceptions import NotFound
 from google.pubsub_v1 import PublisherClient, PushConfig, SubscriberClient, Subscription, Topic
 
 from relay.errors import PubSubError
-from relay.pubsub.pull import RPC_TIMEOUT_SECONDS, pubsub_errors
+from relay.pubsub.calls import CALL_SECONDS, RETRY, pubsub_errors
 
 MAX_REASON_LENGTH = 200
 _SINCE = "paused-since"
@@ -126,17 +126,17 @@ class PushSwitch:
     def _subscription(self) -> Subscription:
         with pubsub_errors(self._path):
             request = {"subscription": self._path}
-            return self._subscriber.get_subscription(request=request, timeout=RPC_TIMEOUT_SECONDS)
+            return self._subscriber.get_subscription(request=request, retry=RETRY, timeout=CALL_SECONDS)
 
     def _push_to(self, push_config: PushConfig) -> None:
         with pubsub_errors(self._path):
             request = {"subscription": self._path, "push_config": push_config}
-            self._subscriber.modify_push_config(request=request, timeout=RPC_TIMEOUT_SECONDS)
+            self._subscriber.modify_push_config(request=request, retry=RETRY, timeout=CALL_SECONDS)
 
     def _remembered(self) -> Pause | None:
         with pubsub_errors(self._marker):
             try:
-                marker = self._publisher.get_topic(request={"topic": self._marker}, timeout=RPC_TIMEOUT_SECONDS)
+                marker = self._publisher.get_topic(request={"topic": self._marker}, retry=RETRY, timeout=CALL_SECONDS)
             except NotFound:
                 return None
         return Pause.of_labels(marker.labels, self._marker)
@@ -144,8 +144,8 @@ class PushSwitch:
     def _remember(self, pause: Pause) -> None:
         with pubsub_errors(self._marker):
             marker = Topic(name=self._marker, labels=pause.labels)
-            self._publisher.create_topic(request=marker, timeout=RPC_TIMEOUT_SECONDS)
+            self._publisher.create_topic(request=marker, retry=RETRY, timeout=CALL_SECONDS)
 
     def _forget(self) -> None:
         with pubsub_errors(self._marker):
-            self._publisher.delete_topic(request={"topic": self._marker}, timeout=RPC_TIMEOUT_SECONDS)
+            self._publisher.delete_topic(request={"topic": self._marker}, retry=RETRY, timeout=CALL_SECONDS)

@@ -10,18 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, RetryError
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.exceptions import DeadlineExceeded, PermissionDenied
 from google.pubsub_v1 import ReceivedMessage, SubscriberClient
 
 from relay.errors import PubSubError
 from relay.events import Delivery
 from relay.message import Message
+from relay.pubsub.calls import CALL_SECONDS, RETRY, pubsub_errors
 
 PULLS_AT_ONCE = 3
 PULL_SECONDS = 2.5  # Pub/Sub holds a pull open while nothing is there.
@@ -94,6 +94,7 @@ class PullSubscription:
 
         Pub/Sub may deliver a message twice. Raises PubSubError.
         """
+        self._check_answers()
         with ThreadPoolExecutor(pulls_at_once) as pool:
             pulls: set[Future[list[Pulled]]] = set()
             quiet_since, empty_pulls = time.monotonic(), 0
@@ -144,6 +145,13 @@ class PullSubscription:
         holds = [(name, hold) for name, hold in held.items() if name in names]
         self._forget(name for name, _ in holds)
         self._set_deadline(holds, 0)
+
+    def _check_answers(self) -> None:
+        """Raise PubSubError if Pub/Sub is silent: a pull without an answer looks as if the subscription were empty."""
+        request = {"subscription": self._path}
+        # Whoever may only pull is refused here, which is an answer too.
+        with pubsub_errors(self._path), suppress(PermissionDenied):
+            self._client.get_subscription(request=request, retry=RETRY, timeout=CALL_SECONDS)
 
     def _pull(self) -> list[Pulled]:
         started, pulled_at = time.monotonic(), self._clock()
@@ -203,15 +211,6 @@ class PullSubscription:
         with self._lock:
             for name in names:
                 self._held.pop(name, None)
-
-
-@contextmanager
-def pubsub_errors(thing: str) -> Iterator[None]:
-    """Turn what Google's client raises about `thing` (a resource's name) into PubSubError, one line."""
-    try:
-        yield
-    except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
-        raise PubSubError(f"{thing}: {type(error).__name__}: {error}".replace("\n", " ")) from error
 
 
 def _in_batches(holds: list[tuple[str, _Hold]]) -> Iterator[list[tuple[str, _Hold]]]:

@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.api_core.exceptions import MethodNotImplemented
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.pubsub_v1 import ExpirationPolicy, PublisherClient, SeekRequest, SubscriberClient, Subscription
 
 from relay.errors import PubSubError
+from relay.pubsub.calls import CALL_SECONDS, RETRY, pubsub_errors
 from relay.pubsub.pace import Pace
 from relay.pubsub.publisher import Publisher
-from relay.pubsub.pull import RPC_TIMEOUT_SECONDS, Pulled, PullSubscription, pubsub_errors
+from relay.pubsub.pull import Pulled, PullSubscription
 
 PUBLISH_BUDGET_SECONDS = 30
+EMULATOR_CANNOT_REPLAY = (
+    "The Pub/Sub emulator cannot replay. In the folder of a local run, run one event again: relay rerun EVENT"
+)
 _A_DAY_SECONDS = 86_400  # Removes the subscription if we cannot.
 
 
@@ -55,7 +60,7 @@ def check_retention(topic_path: str, since: datetime, now: datetime) -> None:
     """Raise PubSubError unless the topic still keeps what was published at `since`."""
     with pubsub_errors(topic_path):
         request = {"topic": topic_path}
-        topic = PublisherClient().get_topic(request=request, timeout=RPC_TIMEOUT_SECONDS)
+        topic = PublisherClient().get_topic(request=request, retry=RETRY, timeout=CALL_SECONDS)
     kept_seconds = topic.message_retention_duration.total_seconds()
     if (now - since).total_seconds() > kept_seconds:
         raise PubSubError(
@@ -71,16 +76,15 @@ def retained(topic_path: str, wanted: Range) -> Iterator[Iterator[Pulled]]:
     project, topic = topic_path.split("/")[1::2]
     path = f"projects/{project}/subscriptions/{topic}-replay-{uuid.uuid4().hex[:8]}"
     with pubsub_errors(path):
-        client.create_subscription(request=_subscription(path, topic_path, wanted), timeout=RPC_TIMEOUT_SECONDS)
+        client.create_subscription(request=_subscription(path, topic_path, wanted), retry=RETRY, timeout=CALL_SECONDS)
     try:
         with pubsub_errors(path):
-            since = Timestamp(seconds=int(wanted.since.timestamp()))
-            client.seek(request=SeekRequest(subscription=path, time=since), timeout=RPC_TIMEOUT_SECONDS)
+            _seek(client, path, wanted.since)
         with PullSubscription(client, path) as subscription:
             yield _events(subscription, wanted)
     finally:
         with pubsub_errors(path):
-            client.delete_subscription(request={"subscription": path}, timeout=RPC_TIMEOUT_SECONDS)
+            client.delete_subscription(request={"subscription": path}, retry=RETRY, timeout=CALL_SECONDS)
 
 
 def replay(events: Iterator[Pulled], publisher: Publisher, *, pace: Pace, started_at: datetime) -> Iterator[Pulled]:
@@ -94,6 +98,14 @@ def replay(events: Iterator[Pulled], publisher: Publisher, *, pace: Pace, starte
         message = event.message.replayed(event.delivery, generation=generation)
         publisher.publish(message, budget_seconds=PUBLISH_BUDGET_SECONDS)
         yield event
+
+
+def _seek(client: SubscriberClient, path: str, since: datetime) -> None:
+    time = Timestamp(seconds=int(since.timestamp()))
+    try:
+        client.seek(request=SeekRequest(subscription=path, time=time), retry=RETRY, timeout=CALL_SECONDS)
+    except MethodNotImplemented as error:
+        raise PubSubError(EMULATOR_CANNOT_REPLAY) from error
 
 
 def _subscription(path: str, topic_path: str, wanted: Range) -> Subscription:

@@ -1,5 +1,6 @@
 """What a command pulls is all there is, stays held while the command works, and is back or gone afterwards."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,15 @@ from google.pubsub_v1.types import PullResponse
 from relay.errors import PubSubError
 from relay.pubsub.pull import HOLD_ENDED, PullSubscription
 from tests.pubsub.conftest import Place, all_in
-from tests.support.pubsub_proxy import ACKNOWLEDGE, MODIFY_ACK_DEADLINE, PULL, Forward, PubSubProxy, Refused
+from tests.support.pubsub_proxy import (
+    ACKNOWLEDGE,
+    GET_SUBSCRIPTION,
+    MODIFY_ACK_DEADLINE,
+    PULL,
+    Forward,
+    PubSubProxy,
+    Refused,
+)
 from tests.support.waiting import wait_until
 
 
@@ -145,6 +154,21 @@ def test_what_pubsub_does_not_confirm_may_come_back(place: Place, proxy: PubSubP
 
     assert "refused by the proxy" in may_come_back[held[0].delivery.message_id]
     assert place.event_ids() == ["a"]
+
+
+def test_a_silent_pubsub_is_no_empty_subscription(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
+        with subscribed(place) as subscription, pytest.raises(PubSubError, match="does not answer"):
+            all_in(subscription)
+
+
+def test_whoever_may_only_pull_gets_the_messages(place: Place, proxy: PubSubProxy) -> None:
+    place.put("a")
+    proxy.answers[GET_SUBSCRIPTION] = refuse
+
+    with subscribed(place) as subscription:
+        assert [message.delivery.event_id for message in all_in(subscription)] == ["a"]
 
 
 def test_a_subscription_that_cannot_be_read_is_one_line(place: Place, proxy: PubSubProxy) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+GET_SUBSCRIPTION = "/google.pubsub.v1.Subscriber/GetSubscription"
 PULL = "/google.pubsub.v1.Subscriber/Pull"
 ACKNOWLEDGE = "/google.pubsub.v1.Subscriber/Acknowledge"
 MODIFY_ACK_DEADLINE = "/google.pubsub.v1.Subscriber/ModifyAckDeadline"

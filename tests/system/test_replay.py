@@ -107,6 +107,8 @@ def test_the_emulators_missing_seek_is_one_line_and_leaves_no_subscription(tool:
     ended = tool.run("replay", "--since", "1h", "--yes")
 
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert ended.stderr.startswith("The Pub/Sub emulator cannot replay.")
+    assert "relay rerun EVENT" in ended.stderr
     assert subscriptions_of(pubsub) == {pubsub.topology.subscription_path}
 
 
