@@ -24,6 +24,7 @@
     |- NotRecorded              a handler ran, but the idempotency store does not know it: 503
     |- OneStockError            a call to OneStock's API failed; in a handler: 503 unless the handler catches it
     |  |- OneStockUnavailable   no answer, too many requests, or OneStock's own error: later may help
+    |  |  `- OneStockUnreachable   no connection to ONESTOCK_API_URL
     |  |- OneStockUnreadable    the answer is not what is documented
     |  `- OneStockRefused       OneStock will not do this
     |     |- OneStockNotFound      there is no such thing
@@ -182,6 +183,13 @@ class OneStockUnavailable(OneStockError):
         """Whether OneStock may have done what was asked all the same."""
         self.retry_after_seconds = retry_after_seconds
         """How long OneStock asks us to wait."""
+
+
+class OneStockUnreachable(OneStockUnavailable):
+    """The operator can mend it, or time: nobody takes the connection at ONESTOCK_API_URL."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; is the URL right, can this machine reach it?"
 
 
 class OneStockUnreadable(OneStockError):

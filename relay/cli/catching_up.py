@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay import moments
+from relay.cli.onestock_site import FIRST_CONTACT_SECONDS
 from relay.cli.times import Moment, Rate, shown_duration
 from relay.errors import ConfigurationError
 from relay.settings.commands import TopicSettings
@@ -56,7 +57,7 @@ def onestock_asked(
     from relay.pubsub.pace import Pace
 
     settings = OneStockSettings.from_environ(os.environ).model_copy(update={"budget_seconds": CALL_BUDGET_SECONDS})
-    with closing(OneStock.connected(settings)) as onestock:
+    with closing(OneStock.connected(settings, first_contact_seconds=FIRST_CONTACT_SECONDS)) as onestock:
         yield Reconciliation(onestock, hand_over, pace=Pace(rate), connections=connections, now=_now)
 
 

@@ -12,6 +12,7 @@ from relay.events import nearest_event_type
 from relay.settings.onestock import OneStockSettings
 
 _RECENT_SECONDS = 86_400
+_ASKING_SECONDS = 5  # The webhook is sent without an answer too.
 
 
 def chosen_event_type(event_type: str) -> str:
@@ -42,7 +43,9 @@ def chosen_order(order_id: str | None, environ: Mapping[str, str]) -> str:
     # Imported here, so that --help does not wait for it.
     from relay.onestock import OneStock
 
-    onestock = OneStock.connected(OneStockSettings.from_environ(environ))
+    settings = OneStockSettings.from_environ(environ)
+    within = {"answer_seconds": _ASKING_SECONDS, "budget_seconds": _ASKING_SECONDS}
+    onestock = OneStock.connected(settings.model_copy(update=within), first_contact_seconds=0)
     try:
         if order_id is not None:
             return onestock.get_order(order_id, fields=("id",)).id
@@ -54,7 +57,7 @@ def chosen_order(order_id: str | None, environ: Mapping[str, str]) -> str:
     except OneStockNotFound:
         _note(f"OneStock has no order {invented}")
     except OneStockError as error:
-        _note(f"Whether order {invented} exists cannot be asked ({error})")
+        click.echo(f"Sending about order {invented}, which may not exist: {error}", err=True)
     finally:
         onestock.close()
     return invented

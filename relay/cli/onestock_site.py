@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from relay.onestock import OneStock, RegisteredWebhook
 
+FIRST_CONTACT_SECONDS = 3  # Two attempts: a person waits, and a mistyped URL stays mistyped.
+
 
 @contextmanager
 def connected() -> "Iterator[tuple[OneStock, WebhookSettings]]":
@@ -23,7 +25,7 @@ def connected() -> "Iterator[tuple[OneStock, WebhookSettings]]":
     from relay.onestock import OneStock
 
     settings = WebhookSettings.from_environ(os.environ)
-    with closing(OneStock.connected(settings)) as onestock:
+    with closing(OneStock.connected(settings, first_contact_seconds=FIRST_CONTACT_SECONDS)) as onestock:
         yield onestock, settings
 
 

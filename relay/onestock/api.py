@@ -23,9 +23,10 @@ from relay.errors import (
     OneStockNotFound,
     OneStockRefused,
     OneStockUnavailable,
+    OneStockUnreachable,
     OneStockUnreadable,
 )
-from relay.onestock.http import Answer, Exchange, NoAnswer
+from relay.onestock.http import NEVER, Answer, Exchange, NoAnswer, NoConnection
 from relay.settings.onestock import OneStockSettings
 
 LONGEST_PAUSE_SECONDS = 60
@@ -64,13 +65,20 @@ class Api:
         settings: OneStockSettings,
         exchange: Exchange,
         *,
+        first_contact_seconds: float = NEVER,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` is the clock of the deadline of `exchange`; `now` gives Unix seconds."""
+        """`clock` is the clock of the deadline of `exchange`; `now` gives Unix seconds.
+
+        Until OneStock has answered once, a call without a connection is repeated for `first_contact_seconds` only:
+        a person who waits has mistyped the URL, or has no network.
+        """
         self._settings = settings
         self._exchange = exchange
+        self._first_contact_seconds = first_contact_seconds
+        self._has_answered = False
         self._clock = clock
         self._sleep = sleep
         self._now = now
@@ -82,11 +90,12 @@ class Api:
         Raises OneStockError: OneStockUnavailable and OneStockUnreadable after the repeats that the budget allows,
         OneStockRefused and its subclasses at once.
         """
-        deadline = self._clock() + self._settings.budget_seconds
+        started = self._clock()
+        deadline = started + self._settings.budget_seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _may_repeat(call, error)),
             wait=_pause,
-            stop=lambda state: self._clock() + state.upcoming_sleep >= deadline,
+            stop=lambda state: self._clock() + state.upcoming_sleep >= self._last_attempt_at(state, started, deadline),
             sleep=self._sleep,
             before_sleep=_log_repeat,
             reraise=True,
@@ -96,6 +105,12 @@ class Api:
         except OneStockError as error:
             error.attempts = max(1, retrying.statistics.get("attempt_number", 1))
             raise
+
+    def _last_attempt_at(self, state: tenacity.RetryCallState, started: float, deadline: float) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if self._has_answered or not isinstance(error, OneStockUnreachable):
+            return deadline
+        return min(deadline, started + self._first_contact_seconds)
 
     def _call_once(self, call: Call, deadline: float) -> Any:
         token = self._login.token(deadline, call)
@@ -137,19 +152,24 @@ class Api:
         started = self._clock()
         until = min(started + self._settings.answer_seconds, deadline)
         try:
-            return self._exchange(
+            answer = self._exchange(
                 method,
                 self._settings.url + call.path,
                 headers=headers,
                 body=json.dumps(content).encode(),
                 deadline=until,
             )
+        except NoConnection as error:
+            where = f"no connection to {self._settings.url} (ONESTOCK_API_URL)"
+            raise OneStockUnreachable(str(call), f"{where}: {error.why}", may_have_happened=False) from error
         except NoAnswer as error:
             raise OneStockUnavailable(
                 str(call),
                 f"{error}, after {self._clock() - started:.1f} s",
                 may_have_happened=error.may_have_arrived,
             ) from error
+        self._has_answered = True
+        return answer
 
     def _content_of(self, answer: Answer, call: Call, *, secrets: tuple[SecretStr, ...]) -> Any:
         shown, request_id = _shown(answer, secrets), _request_id_of(answer, secrets)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from relay.errors import OneStockRefused, OneStockUnreadable
 from relay.onestock.api import Api, Call, path_of
-from relay.onestock.http import PooledExchange
+from relay.onestock.http import NEVER, PooledExchange
 from relay.onestock.models import LineItemGroup, Order, Parcel, RegisteredWebhook, StateChange
 from relay.settings.onestock import OneStockSettings
 
@@ -50,10 +50,14 @@ class OneStock:
         self.close = close
 
     @classmethod
-    def connected(cls, settings: OneStockSettings) -> Self:
-        """Return a client with its own connections. It sends nothing before the first call."""
+    def connected(cls, settings: OneStockSettings, *, first_contact_seconds: float = NEVER) -> Self:
+        """Return a client with its own connections. It sends nothing before the first call.
+
+        `first_contact_seconds` bounds how long it looks for an API that never answered, below the settings' budget.
+        """
         exchange = PooledExchange()
-        return cls(settings, Api(settings, exchange), close=exchange.close)
+        api = Api(settings, exchange, first_contact_seconds=first_contact_seconds)
+        return cls(settings, api, close=exchange.close)
 
     def get_order(self, order_id: str, *, fields: Sequence[str] = ORDER_FIELDS) -> Order:
         """Return an order as it is now. The fields that OneStock does not send are empty."""

@@ -4,6 +4,7 @@ The usual HTTP clients bound each read: a server that sends a byte now and then 
 and write of the socket checks the deadline, so that it bounds connect, TLS, headers and body together.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -52,6 +53,14 @@ class NoAnswer(Exception):
         super().__init__(reason)
         self.may_have_arrived = may_have_arrived
         """Whether the server may have received the request, and acted on it."""
+
+
+class NoConnection(NoAnswer):
+    """Nobody took the connection, so that nothing was sent: an unknown host, a refusal, a silent network."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no connection: {why}", may_have_arrived=False)
+        self.why = why
 
 
 class Exchange(Protocol):
@@ -139,7 +148,9 @@ class PooledExchange:
         self._deadline.at = deadline
         try:
             return self._exchange(method, url, headers, body)
-        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise NoConnection(_why(error)) from error
+        except httpcore.PoolTimeout as error:
             raise NoAnswer(f"no connection: {_text_of(error)}", may_have_arrived=False) from error
         except httpcore.TimeoutException as error:
             raise NoAnswer(f"no complete answer in time ({_text_of(error)})", may_have_arrived=True) from error
@@ -164,6 +175,16 @@ class PooledExchange:
                     raise NoAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes", may_have_arrived=True)
             names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
             return Answer(status=response.status, headers=names, body=bytes(received))
+
+
+def _why(error: Exception) -> str:
+    """Return in words why there is no connection: the operating system's text begins with a number."""
+    match error.args:
+        case (ConnectionRefusedError(),):
+            return "connection refused"
+        case (socket.gaierror(),):
+            return "unknown host"
+    return _text_of(error)
 
 
 def _text_of(error: Exception) -> str:

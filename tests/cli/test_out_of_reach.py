@@ -13,6 +13,7 @@ PUBSUB = {
     "PUBSUB_TOPIC": "events",
     "PUBSUB_DEAD_LETTER_SUBSCRIPTION": "dead-pull",
 }
+ONESTOCK = {"ONESTOCK_SITE_ID": "s", "ONESTOCK_USER_ID": "u", "ONESTOCK_PASSWORD": "p"}
 
 
 def said(environ: dict[str, str], *arguments: str) -> str:
@@ -41,3 +42,30 @@ def test_missing_credentials_are_one_line() -> None:
     offline = {"HOME": "/nonexistent", "NO_GCE_CHECK": "true", **PUBSUB}
 
     assert "log in: gcloud auth application-default login" in said(offline, "dead-letters", "list")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [(f"http://127.0.0.1:{free_port()}", "connection refused"), ("https://nosuch.invalid", "unknown host")],
+)
+def test_an_api_that_is_not_there_is_told_soon(url: str, why: str) -> None:
+    line = said({**ONESTOCK, "ONESTOCK_API_URL": url}, "webhooks", "list")
+
+    wanted = f"no connection to {url} (ONESTOCK_API_URL): {why}, after 2 attempts; is the URL right, can this machine"
+    assert wanted in line
+
+
+@pytest.mark.parametrize("order", [(), ("--order", "ORD-1")])
+def test_a_webhook_is_sent_without_waiting_for_an_api_that_is_not_there(order: tuple[str, ...]) -> None:
+    api, receiver = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    environ = {**ONESTOCK, "ONESTOCK_API_URL": api, "ONESTOCK_HASH_KEYS": "test-key"}
+    started = time.monotonic()
+
+    ended = Tool(environ).run("send", "order_state_changed", "--url", receiver, *order)
+
+    assert time.monotonic() - started < SECONDS / 2
+    first_line = ended.stderr.splitlines()[0]
+    assert first_line.startswith("Sending about order ORD-")
+    assert f"which may not exist: OneStock, POST /v2/login: no connection to {api} (ONESTOCK_API_URL)" in first_line
+    assert "attempts" not in first_line
+    assert "will not find it" not in first_line

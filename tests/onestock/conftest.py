@@ -7,7 +7,7 @@ import pytest
 from relay.errors import OneStockError
 from relay.onestock import OneStock
 from relay.onestock.api import Api
-from relay.onestock.http import PooledExchange
+from relay.onestock.http import NEVER, PooledExchange
 from relay.settings.onestock import OneStockSettings
 from tests.support.faulty_api import FastTime, FaultyApi, faulty_api, json_reply
 
@@ -44,13 +44,19 @@ def settings_for(api: FaultyApi, **changed: str) -> OneStockSettings:
     return OneStockSettings.from_environ({**environ, **changed})
 
 
-def client_of(settings: OneStockSettings, times: FastTime) -> OneStock:
+def client_of(settings: OneStockSettings, times: FastTime, *, first_contact_seconds: float = NEVER) -> OneStock:
     exchange = PooledExchange()
     # The exchange counts in real time: what passed for the pauses is taken off its deadline.
     shifted = lambda *args, deadline, **kwargs: exchange(*args, deadline=deadline - sum(times.pauses), **kwargs)  # noqa: E731
-    return OneStock(
-        settings, Api(settings, shifted, clock=times.clock, sleep=times.sleep, now=lambda: NOW), close=exchange.close
+    api = Api(
+        settings,
+        shifted,
+        first_contact_seconds=first_contact_seconds,
+        clock=times.clock,
+        sleep=times.sleep,
+        now=lambda: NOW,
     )
+    return OneStock(settings, api, close=exchange.close)
 
 
 @pytest.fixture

@@ -10,9 +10,17 @@ from contextlib import closing
 import pytest
 from pydantic import SecretStr
 
-from relay.errors import OneStockError, OneStockNotFound, OneStockRefused, OneStockUnavailable, OneStockUnreadable
+from relay.errors import (
+    OneStockError,
+    OneStockNotFound,
+    OneStockRefused,
+    OneStockUnavailable,
+    OneStockUnreachable,
+    OneStockUnreadable,
+)
 from relay.onestock import OneStock
-from relay.onestock.http import NoAnswer, PooledExchange
+from relay.onestock.api import Api
+from relay.onestock.http import Answer, NoAnswer, NoConnection, PooledExchange
 from tests.onestock.conftest import BUSY, FOUND, ORDER, PASSWORD, TOKEN, client_of, error_of, settings_for
 from tests.support.faulty_api import (
     FastTime,
@@ -147,9 +155,50 @@ def test_a_server_that_is_not_there_is_an_error_within_the_budget(api: FaultyApi
     error = error_of(onestock)
     onestock.close()
 
-    assert isinstance(error, OneStockUnavailable)
+    assert isinstance(error, OneStockUnreachable)
     assert not error.may_have_happened
-    assert "no connection" in str(error)
+    assert (error.attempts, times.pauses) == (5, [1, 2, 4, 8])
+    assert "no connection to http://127.0.0.1:1 (ONESTOCK_API_URL): connection refused" in str(error)
+
+
+def test_a_person_waits_for_two_attempts_where_nobody_ever_answered(api: FaultyApi, times: FastTime) -> None:
+    settings = settings_for(api, ONESTOCK_API_URL="http://127.0.0.1:1")
+    onestock = client_of(settings, times, first_contact_seconds=3)
+
+    error = error_of(onestock)
+    onestock.close()
+
+    assert (error.attempts, times.pauses) == (2, [1])
+
+
+def test_an_api_that_has_answered_gets_the_whole_budget_back(api: FaultyApi, times: FastTime) -> None:
+    answers = [json.dumps({"token": TOKEN}), json.dumps({"id": "ORD-1"})]
+
+    def exchange(*_: object, **__: object) -> Answer:
+        if not answers:
+            raise NoConnection("connection refused")
+        return Answer(status=200, headers={}, body=answers.pop(0).encode())
+
+    settings = settings_for(api)
+    onestock = OneStock(
+        settings, Api(settings, exchange, first_contact_seconds=3, clock=times.clock, sleep=times.sleep)
+    )
+    onestock.get_order("ORD-1")
+
+    error = error_of(onestock)
+
+    assert isinstance(error, OneStockUnreachable)
+    assert (error.attempts, times.pauses) == (5, [1, 2, 4, 8])
+
+
+def test_a_busy_api_is_no_missing_one(api: FaultyApi, times: FastTime) -> None:
+    api.on(ORDER, BUSY)
+    onestock = client_of(settings_for(api), times, first_contact_seconds=3)
+
+    error = error_of(onestock)
+    onestock.close()
+
+    assert error.attempts == 5
 
 
 def test_no_secret_is_in_any_error_repr_or_log(
