@@ -1,10 +1,12 @@
 """The options that say how a webhook is signed. No command prints the keys."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from relay.errors import ConfigurationError
+from relay.local import environment
 from relay.settings.receiver import SignedString
 
 
@@ -24,12 +26,15 @@ class _Keys(click.ParamType[tuple[bytes, ...]]):
 
 
 def _needed(_: click.Context, __: click.Parameter, keys: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
-    if keys is None:
-        raise ConfigurationError(
-            "No local run goes on in this folder (make run). For another receiver, name its hash key: --key or "
-            "ONESTOCK_HASH_KEYS"
-        )
-    return keys
+    if keys is not None:
+        return keys
+    if environment.running(Path.cwd()):
+        # The line before this one has said which variable names another receiver than the run's.
+        raise ConfigurationError("Name the receiver's hash key: --key or ONESTOCK_HASH_KEYS")
+    raise ConfigurationError(
+        "No local run goes on in this folder (make run). For another receiver, name its hash key: --key or "
+        "ONESTOCK_HASH_KEYS"
+    )
 
 
 def _signed_string(_: click.Context, __: click.Parameter, value: str) -> SignedString:

@@ -38,7 +38,7 @@ def _with_scheme(_: click.Context, __: click.Parameter, url: str) -> str:
 @click.argument("names", metavar="EVENT_TYPE | FILE...", nargs=-1, required=True)
 @click.option("--captured", "is_captured", is_flag=True, help="Send what is in these files of `relay capture`.")
 @click.option("--url", envvar="RECEIVER_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True,
-              callback=_with_scheme)  # fmt: skip
+              callback=_with_scheme, help="Where the receiver is, without /webhooks/onestock.")  # fmt: skip
 @keys_option
 @signed_string_option
 @click.option("--order", "order_id", help="The order's id; one that exists at OneStock, else an invented one.")

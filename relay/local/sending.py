@@ -48,5 +48,7 @@ def post(url: str, body: bytes, *, keys: tuple[bytes, ...], signed_string: Signe
 
 
 def _text_of(error: requests.RequestException) -> str:
+    if "Failed to resolve" in str(error):
+        return "unknown host: is the URL right?"
     is_refused = "Connection refused" in str(error)
     return "connection refused: does the receiver run there?" if is_refused else type(error).__name__

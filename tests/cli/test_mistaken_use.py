@@ -40,6 +40,31 @@ def test_a_refused_connection_is_said_in_words() -> None:
     assert "connection refused: does the receiver run there?" in ended.stdout
 
 
+def test_an_unknown_host_is_said_in_words() -> None:
+    ended = Tool(KEYS).run("send", "order_state_changed", "--url", "https://nosuch.invalid")
+
+    assert ended.returncode == 1
+    assert "unknown host: is the URL right?" in " ".join(ended.stdout.split())
+
+
+@pytest.mark.parametrize("environ", [{"RECEIVER_URL": "http://127.0.0.1:1"}, {"GOOGLE_CLOUD_PROJECT": "shop-1"}])
+def test_another_receiver_beside_a_local_run_needs_its_key(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / LOCAL_ENV).parent.mkdir()
+    local = {"GOOGLE_CLOUD_PROJECT": "local-relay", "RECEIVER_URL": "http://127.0.0.1:2", "ONESTOCK_HASH_KEYS": "k"}
+    with announced(tmp_path, local):
+        ended = Tool(environ, tmp_path).run("send", "order_state_changed")
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[1:] == ["Name the receiver's hash key: --key or ONESTOCK_HASH_KEYS"]
+
+
+def test_without_a_local_run_a_missing_key_names_both_ways() -> None:
+    told = refusal("send", "order_state_changed", ONESTOCK_HASH_KEYS="")
+
+    assert told.startswith("No local run goes on in this folder (make run).")
+    assert "--key or ONESTOCK_HASH_KEYS" in told
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_was_sent_fits_the_terminal(width: int) -> None:
     told = Tool({**KEYS, "COLUMNS": str(width)}).run(
