@@ -62,11 +62,13 @@ def onestock_asked(
 
 
 def synthetic_events() -> "SyntheticEvents":
-    """Return what publishes to the topic of the settings. Raises ConfigurationError."""
+    """Return what publishes to the topic of the settings. Raises ConfigurationError and PubSubError."""
     from relay.onestock.reconcile import SyntheticEvents
     from relay.pubsub import publisher
+    from relay.pubsub.calls import check_topic
 
     topic = TopicSettings.from_environ(os.environ)
+    check_topic(topic.topic_path)
     return SyntheticEvents(publisher.connected(topic.topic_path, topic), now=_now)
 
 

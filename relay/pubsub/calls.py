@@ -2,18 +2,20 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from google.api_core.exceptions import (
     Aborted,
     DeadlineExceeded,
     GoogleAPICallError,
     NotFound,
+    PermissionDenied,
     RetryError,
     ServiceUnavailable,
 )
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1 import PublisherClient
 
 from relay.errors import PubSubError
 
@@ -33,6 +35,13 @@ def pubsub_errors(thing: str) -> Iterator[None]:
     except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
         cause = error.cause if isinstance(error, RetryError) and error.cause else error
         raise PubSubError(f"{thing}: {_text_of(cause)}".replace("\n", " ")) from error
+
+
+def check_topic(topic_path: str) -> None:
+    """Raise PubSubError unless Pub/Sub answers and has the topic: a publish would be repeated for its whole budget."""
+    # Whoever may only publish is refused here, which is an answer too.
+    with pubsub_errors(topic_path), suppress(PermissionDenied):
+        PublisherClient().get_topic(request={"topic": topic_path}, retry=RETRY, timeout=CALL_SECONDS)
 
 
 def unreachable(emulator_host: str | None, why: str) -> str:

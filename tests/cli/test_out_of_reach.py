@@ -26,7 +26,15 @@ def said(environ: dict[str, str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", ["replay --since 1h --yes", "pause --reason x", "resume", "dead-letters list", "dead-letters redrive"]
+    "command",
+    [
+        "replay --since 1h --yes",
+        "reconcile --since 1h --yes",
+        "pause --reason x",
+        "resume",
+        "dead-letters list",
+        "dead-letters redrive",
+    ],
 )
 def test_an_emulator_that_is_not_there_is_told_soon(command: str) -> None:
     host = f"127.0.0.1:{free_port()}"

@@ -15,8 +15,10 @@ from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from relay.errors import PubSubError
-from relay.pubsub.calls import CALL_SECONDS, RETRY, pubsub_errors
+from relay.pubsub.calls import CALL_SECONDS, RETRY, check_topic, pubsub_errors
+from tests.pubsub.conftest import Place
 from tests.support.ports import free_port
+from tests.support.pubsub_proxy import GET_TOPIC, Forward, PubSubProxy, Refused
 
 PATH = "projects/p/subscriptions/s"
 REFUSED = (
@@ -132,3 +134,20 @@ def test_a_call_to_a_server_that_says_nothing_ends_within_its_bound(monkeypatch:
 
     assert "does not answer" in text
     assert time.monotonic() - started < CALL_SECONDS + 10
+
+
+def test_a_topic_that_may_only_be_published_to_passes_the_check(place: Place, proxy: PubSubProxy) -> None:
+    def forbid(_: bytes, __: Forward) -> bytes:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED)
+
+    proxy.answers[GET_TOPIC] = forbid
+
+    check_topic(place.topic_path)
+
+    assert proxy.calls[GET_TOPIC] == 1
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_topic_that_does_not_exist_fails_the_check() -> None:
+    with pytest.raises(PubSubError, match="`relay doctor` names what is missing"):
+        check_topic("projects/test-relay/topics/nosuch")

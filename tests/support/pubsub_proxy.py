@@ -14,6 +14,7 @@ PULL = "/google.pubsub.v1.Subscriber/Pull"
 ACKNOWLEDGE = "/google.pubsub.v1.Subscriber/Acknowledge"
 MODIFY_ACK_DEADLINE = "/google.pubsub.v1.Subscriber/ModifyAckDeadline"
 SEEK = "/google.pubsub.v1.Subscriber/Seek"
+GET_TOPIC = "/google.pubsub.v1.Publisher/GetTopic"
 PUBLISH = "/google.pubsub.v1.Publisher/Publish"
 
 Forward = Callable[[bytes], bytes]

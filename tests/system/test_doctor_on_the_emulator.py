@@ -239,12 +239,13 @@ def test_clocks_that_disagree_are_found(emulated: Emulated, receiver: Service) -
 
 
 def test_an_emulator_that_does_not_answer_is_no_good_health(emulated: Emulated) -> None:
-    emulated.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{free_port()}"
+    host = emulated.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{free_port()}"
 
     ended = Tool(emulated.environ).run("doctor")
 
     assert ended.returncode == 1
-    assert "PUBSUB_EMULATOR_HOST" in ended.stdout
+    told = f"the Pub/Sub emulator at {host} does not answer (ConnectionError): start it, or unset PUBSUB_EMULATOR_HOST"
+    assert told in ended.stdout
     assert "Traceback" not in ended.stderr
 
 
