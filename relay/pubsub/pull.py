@@ -28,9 +28,7 @@ PULL_SECONDS = 2.5  # Pub/Sub holds a pull open while nothing is there.
 PAUSE_SECONDS = 0.2  # After a pull that Pub/Sub answered at once with nothing.
 EMPTY_PULLS = 6
 QUIET_SECONDS = 4.5
-RPC_TIMEOUT_SECONDS = (
-    30  # Google's client repeats these calls for 60 s: to give up sooner leaves messages to come back.
-)
+RPC_TIMEOUT_SECONDS = 30  # To give up sooner leaves messages to come back.
 HOLD_SECONDS = 600.0  # Pub/Sub's maximum.
 FIRST_HOLD_SECONDS = 10.0  # The shortest acknowledgement deadline that a subscription can have.
 MAX_PULLED = 1_000
