@@ -3,14 +3,14 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from relay.cli.documents import print_json
-from relay.cli.tables import counted, table
+from relay.cli.tables import NO_LIMIT, as_rows, counted, fits, table
 from relay.cli.times import shown_duration
 from relay.local.display import width_of
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 20
 MAX_CELL = 60
+MAX_BELOW = 130
+"""Characters of a reason that stands below its row: two lines of 80."""
 
 
 def print_redriven(ends: "Sequence[Redriven]", *, as_json: bool) -> None:
@@ -75,26 +77,41 @@ def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
 
 
 def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
-    """Print one row for each dead letter; a column that is empty in every row is left out."""
-    now = datetime.now(UTC)
-    rows = [_row_of(letter, now) for letter in letters]
-    used = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
-    if rows:
-        width = width_of(sys.stderr if err else sys.stdout)
-        click.echo(table([{name: row[name] for name in used} for row in rows], width=width), err=err)
+    """Print one row for each dead letter; a column that is empty in every row is left out.
+
+    Where a table is wider than the terminal, each reason has lines of its own below its row.
+    """
+    now, short = datetime.now(UTC), _short_names(letters)
+    rows = [_row_of(letter, now, short) for letter in letters]
+    used = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+    rows = [{name: row[name] for name in used} for row in rows]
+    width = width_of(sys.stderr if err else sys.stdout)
+    cut = [{**row, "reason": _cut(row["reason"])} for row in rows]
+    if width is None or fits(cut, width=width):
+        click.echo(table(cut, width=NO_LIMIT), err=err, nl=bool(rows))
+        return
+    longer = [{**row, "reason": _cut(row["reason"], most=MAX_BELOW)} for row in rows]
+    click.echo(as_rows(longer, below="reason", width=width), err=err)
 
 
-def _row_of(letter: "DeadLetter", now: datetime) -> dict[str, Any]:
+def _short_names(letters: "Sequence[DeadLetter]") -> Mapping[str, str]:
+    """Return for each handler its function's name where no other handler has that, else its whole name."""
+    names = {letter.marks.handler for letter in letters} - {""}
+    functions = Counter(name.rpartition(".")[2] for name in names)
+    return {name: function if functions[function := name.rpartition(".")[2]] == 1 else name for name in names}
+
+
+def _row_of(letter: "DeadLetter", now: datetime, short: Mapping[str, str]) -> dict[str, str]:
     marks = letter.marks
     return {
+        "age": shown_duration(letter.age_seconds(now)),
         "id": letter.message_id,
         "event": letter.delivery.event_id[:12],
-        "event type": letter.delivery.event_type,
         "order": letter.delivery.ordering_key,
-        "age": shown_duration(letter.age_seconds(now)),
-        "attempts": "" if marks.attempts is None else marks.attempts,
-        "redrives": marks.redrives or "",
-        "reason": f"{marks.handler}: {_cut(marks.reason)}" if marks.handler else _cut(marks.reason),
+        "event type": letter.delivery.event_type,
+        "attempts": "" if marks.attempts is None else str(marks.attempts),
+        "redrives": str(marks.redrives or ""),
+        "reason": f"{short[marks.handler]}: {marks.reason}" if marks.handler else marks.reason,
     }
 
 
@@ -141,5 +158,5 @@ def content_of(letter: "DeadLetter") -> dict[str, Any]:
         return {"text": body.decode(errors="backslashreplace")}
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 3]}..."
+def _cut(text: str, *, most: int = MAX_CELL) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -11,7 +11,7 @@ from relay.local.display import width_of
 
 _INDENT = 10  # Below the cells, after the time.
 NO_LIMIT = 100_000  # Characters of a line.
-_GAP = 2  # Between columns; tabulate makes each column so much wider than its name, too.
+_GAP = 2  # Between columns.
 _LEAST = 6
 """Characters; a column is not made narrower, nor narrower than its name."""
 
@@ -19,15 +19,17 @@ _LEAST = 6
 def table(rows: Sequence[Mapping[str, Any]], *, width: int | None = None) -> str:
     """Return the rows under their names. `width` is the terminal's by default; a file gets each row in one line."""
     # Imported here, so that --help does not wait for it.
-    from tabulate import tabulate
+    import tabulate
 
+    # tabulate makes each column two characters wider than its name, beside the gap, and has no argument against that.
+    tabulate.MIN_PADDING = 0
     width = width if width is not None else width_of(sys.stdout)
-    names = [len(name) + _GAP for name in rows[0]] if rows else []
+    names = [len(name) for name in rows[0]] if rows else []
     widest = [
         max(least, *(_length(row[name]) for row in rows))
         for least, name in zip(names, rows[0] if rows else (), strict=True)
     ]
-    return tabulate(
+    return tabulate.tabulate(
         rows,
         headers="keys",
         tablefmt="simple",
@@ -58,6 +60,20 @@ def as_list(items: Sequence[Item], *, width: int) -> str:
         lines += _side_by_side(f"{time:%H:%M:%S}", item.cells, widths, width)
         if item.why:
             lines += wrapped(f"why: {item.why}", width=width, indent=_INDENT, first=_INDENT).splitlines()
+    return "\n".join(lines)
+
+
+def as_rows(rows: Sequence[Mapping[str, str]], *, below: str, width: int) -> str:
+    """Return the rows under their names; no cell is ever broken, and the cell `below` has lines of its own."""
+    names = [name for name in rows[0] if name != below]
+    named = [dict(zip(names, names, strict=True)), *rows]
+    cells = [[row[name] for name in names] for row in named]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines: list[str] = []
+    for row, (head, *further) in zip(named, cells, strict=True):
+        lines += _side_by_side(f"{head:<{_INDENT - _GAP}}", further, widths[1:], width)
+        if row.get(below):
+            lines += wrapped(f"why: {row[below]}", width=width, indent=_INDENT, first=_INDENT).splitlines()
     return "\n".join(lines)
 
 
