@@ -62,7 +62,9 @@ class Cloud:
         self._now = now
         self._emulator_host = emulator_host
         self.skews_seconds: dict[str, float] = {}
-        """How far the clock of each host is ahead of ours, from its last answer."""
+        """How far the clock of each host is ahead of ours, from its last answer; 0 as far as its whole seconds tell."""
+        self.outages: dict[str, Unreadable] = {}
+        """The APIs that cannot be reached, which are not asked again: each question would wait as long."""
 
     def get(self, api: str, path: str) -> dict[str, Any] | Absent | Unreadable:
         """Return the resource at `path` of an API."""
@@ -85,29 +87,27 @@ class Cloud:
     def _read(self, method: str, api: str, path: str, body: Any) -> dict[str, Any] | Absent | Unreadable:
         if api not in self._urls:
             return Unreadable(f"an emulator has no {_NAMES.get(api, api)}")
+        if api in self.outages:
+            return self.outages[api]
         url = f"{self._urls[api]}/{path}"
         try:
             answer = self._session.request(method, url, json=body, timeout=ANSWER_SECONDS)
-            content = answer.json()
-        except (requests.RequestException, GoogleAuthError, ValueError) as error:
-            return self._pubsub_outage(error) if api == "pubsub" else _outage(url, error)
+        except (requests.RequestException, GoogleAuthError) as error:
+            return self.outages.setdefault(api, self._outage_of(api, error))
         self._note_clock(url, answer)
-        if answer.ok and isinstance(content, dict):
-            return content
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            return Absent()
-        if answer.status_code == HTTPStatus.NOT_IMPLEMENTED:
-            return Unreadable("an emulator has no grants")
-        problem = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
-        return Unreadable(f"{api} answered {answer.status_code} {problem}".replace("\n", " ").strip())
+        return _resource_in(answer, api, url)
 
-    def _pubsub_outage(self, error: Exception) -> Unreadable:
-        return Unreadable(unreachable(self._emulator_host, type(error).__name__), is_outage=True)
+    def _outage_of(self, api: str, error: Exception) -> Unreadable:
+        if api == "pubsub":
+            return Unreadable(unreachable(self._emulator_host, type(error).__name__), is_outage=True)
+        return _outage("/".join(self._urls[api].split("/")[:3]), error)
 
     def _note_clock(self, url: str, answer: requests.Response) -> None:
         if "Date" in answer.headers:
             host = url.split("/")[2]
-            self.skews_seconds[host] = parsedate_to_datetime(answer.headers["Date"]).timestamp() - self._now()
+            ahead_seconds = parsedate_to_datetime(answer.headers["Date"]).timestamp() - self._now()
+            # A Date has whole seconds: the host's clock is up to a second further.
+            self.skews_seconds[host] = ahead_seconds if ahead_seconds > 0 else min(0.0, ahead_seconds + 1)
 
 
 def connected(emulator_host: str | None, firestore_emulator_host: str | None) -> Cloud:
@@ -132,6 +132,21 @@ def connected(emulator_host: str | None, firestore_emulator_host: str | None) ->
             "PUBSUB_EMULATOR_HOST to look at an emulator"
         ) from error
     return Cloud(AuthorizedSession(credentials), GOOGLE)
+
+
+def _resource_in(answer: requests.Response, api: str, url: str) -> dict[str, Any] | Absent | Unreadable:
+    try:
+        content = answer.json()
+    except requests.JSONDecodeError as error:
+        return _outage(url, error)
+    if answer.ok and isinstance(content, dict):
+        return content
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        return Absent()
+    if answer.status_code == HTTPStatus.NOT_IMPLEMENTED:
+        return Unreadable("an emulator has no grants")
+    problem = content.get("error", {}).get("message", "") if isinstance(content, dict) else ""
+    return Unreadable(f"{api} answered {answer.status_code} {problem}".replace("\n", " ").strip())
 
 
 def _outage(url: str, error: Exception) -> Unreadable:

@@ -1,12 +1,12 @@
 """The whole examination: reads the facts and runs every check on them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from relay.doctor import alerts, grants, push, running, services, subscription, topics, traffic
 from relay.doctor.cloud import Cloud, connected
 from relay.doctor.facts import Facts, Missing, Service
-from relay.doctor.findings import Finding, Unreadable
+from relay.doctor.findings import PUBSUB, Finding, Unreadable, bad
 from relay.doctor.gathering import gather
 from relay.doctor.local_run import is_local_run, of_local_run
 from relay.doctor.running import Answers
@@ -23,7 +23,8 @@ def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) 
     limits = local_topology(push_endpoint="") if is_local else Topology(project=settings.project, push_endpoint="")
     wanted = wanted_by(settings, facts.worker, limits)
     findings = push.after_resume(_findings(cloud, facts, wanted), facts, wanted)
-    return list(of_local_run(findings) if is_local else findings)
+    told = _with_one_outage(findings, cloud.outages, settings)
+    return list(of_local_run(told) if is_local else told)
 
 
 def examined(environ: Mapping[str, str], cloud: Cloud | None = None) -> list[Finding]:
@@ -33,6 +34,18 @@ def examined(environ: Mapping[str, str], cloud: Cloud | None = None) -> list[Fin
     """
     settings = DoctorSettings.from_environ(environ)
     return examine(cloud or connected(settings.emulator_host, settings.firestore_emulator_host), settings, environ)
+
+
+def _with_one_outage(
+    findings: Iterable[Finding], outages: Mapping[str, Unreadable], settings: DoctorSettings
+) -> Iterator[Finding]:
+    """Yield one finding in the place of all that only say that Pub/Sub, or Google, cannot be reached."""
+    if "pubsub" in outages:
+        text = f"{outages['pubsub'].reason}; nothing can be said about topics and subscriptions"
+        advice = "" if settings.emulator_host else "; are your credentials valid? gcloud auth application-default login"
+        yield bad(PUBSUB, text + advice)
+    reasons = [outage.reason for outage in outages.values()] if "pubsub" in outages else []
+    yield from (finding for finding in findings if not any(reason in finding.text for reason in reasons))
 
 
 def _findings(cloud: Cloud, facts: Facts, wanted: Topology) -> list[Finding]:

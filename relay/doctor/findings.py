@@ -7,6 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PUBSUB = "Pub/Sub"
+"""The check that Pub/Sub can be reached at all."""
+
 
 class Verdict(StrEnum):
     """The result of a check. A fact that the doctor could not read is never good."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from relay.doctor.findings import Finding, Verdict
+from relay.doctor.findings import PUBSUB, Finding, Verdict
 from relay.settings.commands import LOCAL_RUN_URL
 from relay.settings.doctor import DoctorSettings
 
@@ -51,6 +51,9 @@ def _mended_locally(finding: Finding) -> Finding:
     if finding.check in ("receiver answers", "worker answers"):
         log = f"{LOGS}/{finding.check.split()[0]}.log"
         return replace(finding, text=f"{finding.text}; the terminal of the local run and {log} say why", commands=())
+    if finding.check == PUBSUB:
+        text = f"the emulator is gone, and the events in it: {LOGS}/emulator.log says why; start the run again"
+        return replace(finding, text=text, commands=("make run",))
     # gcloud would change a project of this name on Google Cloud.
     if any(command.startswith("gcloud ") for command in finding.commands):
         text = f"{finding.text}; stop the local run (Ctrl-C) and start it again"

@@ -104,6 +104,8 @@ def _clocks(skews: Mapping[str, float]) -> Finding:
     if not skews:
         return unknown(check, "no answer had a Date header")
     host, worst = max(skews.items(), key=lambda item: abs(item[1]))
+    if abs(worst) < 1:
+        return good(check, "agree with this machine's to the second")
     text = f"{host} is {abs(worst):.0f} s {'ahead of' if worst > 0 else 'behind'} this machine"
     if abs(worst) > MAX_SKEW_SECONDS:
         # Google keeps its own clocks right: where two disagree, this machine's is wrong.

@@ -78,7 +78,7 @@ def _hash_keys(receiver: Service, settings: DoctorSettings) -> Finding:
     keys = split_commas(receiver.environ.get(HASH_KEYS, ""))
     problem = _problem_of(keys)
     if problem is None:
-        return good(check, f"{len(keys)} of them, newest first")
+        return good(check, "one" if len(keys) == 1 else f"{len(keys)} of them, newest first")
     if settings.emulator_host:
         return bad(check, f"{HASH_KEYS}: {problem}", f"export {HASH_KEYS}=NEWEST,OLDER")
     flag = f"--update-secrets={HASH_KEYS}=onestock-hash-keys:latest"

@@ -246,6 +246,7 @@ def test_an_emulator_that_does_not_answer_is_no_good_health(emulated: Emulated) 
     assert ended.returncode == 1
     told = f"the Pub/Sub emulator at {host} does not answer (ConnectionError): start it, or unset PUBSUB_EMULATOR_HOST"
     assert told in ended.stdout
+    assert ended.stdout.count("does not answer") == 1 + len(["worker answers"])
     assert "Traceback" not in ended.stderr
 
 
