@@ -20,6 +20,7 @@ from relay.cli.replay import replay
 from relay.cli.run import run
 from relay.cli.send import send
 from relay.cli.signature import signature
+from relay.cli.tables import say
 from relay.cli.trace import trace
 from relay.cli.trigger import rerun, trigger
 from relay.cli.webhooks import webhooks
@@ -70,8 +71,8 @@ def main() -> None:
     try:
         relay(prog_name="relay")
     except SettingMissing as error:
-        click.echo(f"{error}. {_WHERE}", err=True)
+        say(f"{error}. {_WHERE}", err=True)
         sys.exit(2)
     except RelayError as error:
-        click.echo(error, err=True)
+        say(str(error), err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -9,10 +9,12 @@ import click
 from relay import moments
 from relay.cli.documents import print_json
 from relay.cli.lines import LineFiles, lines_option, log_source, project_option
+from relay.cli.tables import say, wrapped
 from relay.cli.times import Moment, check_range
 from relay.investigation.answers import balance_from, balance_json
 from relay.investigation.balance import Balance
 from relay.investigation.counts import Count
+from relay.local.display import width_of
 
 DEFAULT_RANGE = timedelta(hours=1)
 _SHOWN_IDS = 5
@@ -55,12 +57,12 @@ def balance(
         _print(found, str(source))
     if found.is_blind:
         place = f"{source} from {moments.as_option(since)} to {moments.as_option(until)}"
-        click.echo(f"No line of the relay in {place}: nothing can be said", err=True)
+        say(f"No line of the relay in {place}: nothing can be said", err=True)
     sys.exit(0 if found.adds_up and not found.is_blind else 1)
 
 
 def _print(found: Balance, place: str) -> None:
-    click.echo(f"{moments.as_option(found.since)} to {moments.as_option(found.until)}, from {place}")
+    say(f"{moments.as_option(found.since)} to {moments.as_option(found.until)}, from {place}")
     for count in (found.webhooks, found.published_events, found.deliveries, found.delivered_events):
         click.echo()
         _print_count(count, indent=0)
@@ -68,7 +70,7 @@ def _print(found: Balance, place: str) -> None:
     if found.adds_up:
         click.echo("It adds up.")
     for gap in found.gaps:
-        click.echo(click.style(f"{gap.text}.", fg="red"))
+        click.echo(click.style(wrapped(f"{gap.text}.", width=width_of(sys.stdout)), fg="red"))
         for event_id in gap.event_ids[:_SHOWN_IDS]:
             click.echo(f"  $ relay trace {event_id[:12]}")
         if gap.count > _SHOWN_IDS and gap.event_ids:
@@ -76,7 +78,9 @@ def _print(found: Balance, place: str) -> None:
 
 
 def _print_count(count: Count, *, indent: int) -> None:
-    click.echo(f"{' ' * indent}{count.name:<{_NAME_WIDTH - indent}} {count.count:>9,}")
+    width = None if width_of(sys.stdout) is None else _NAME_WIDTH
+    first, *further = wrapped(count.name, width=width, indent=indent + 2, first=indent).splitlines()
+    click.echo("\n".join([f"{first:<{_NAME_WIDTH}} {count.count:>9,}", *further]))
     for part in count.parts:
         if part.count:
             _print_count(part, indent=indent + 2)

@@ -10,12 +10,13 @@ import click
 
 from relay.cli.documents import json_option, print_json
 from relay.cli.lines import files_to_read, lines_option, project_option
-from relay.cli.tables import counted
+from relay.cli.tables import counted, say
 from relay.cli.times import Moment
 from relay.errors import CaptureError
 from relay.investigation.capture import read_request
 from relay.investigation.diagnosis import Capture
 from relay.investigation.entries import Entry
+from relay.local.display import width_of
 
 KEPT = Path(".relay/captured")
 FIXTURES = Path("tests/handlers/fixtures")
@@ -61,12 +62,12 @@ def capture(
     if as_json:
         print_json([str(into / webhook.file_name) for webhook in kept])
     form = "raw" if is_raw else "masked"
-    click.echo(f"{counted(len(kept), 'webhook')} of {place} kept, {form}, in {into}", err=as_json)
+    say(f"{counted(len(kept), 'webhook')} of {place} kept, {form}, in {into}", err=as_json)
     if older:
-        click.echo(f"{counted(older, 'older webhook')} left out: raise --limit, now {limit}", err=True)
+        say(f"{counted(older, 'older webhook')} left out: raise --limit, now {limit}", err=True)
     if len(newest) > len(kept):
         why = "the log does not hold their whole body (see LOG_CONTENT), or it is no JSON (see --raw)"
-        click.echo(f"{len(newest) - len(kept)} are left out: {why}", err=True)
+        say(f"{counted(len(newest) - len(kept), 'webhook')} left out: {why}", err=True)
     if not kept:
         sys.exit(1)
 
@@ -89,15 +90,21 @@ def fixtures(*, files: Sequence[str], into: Path, as_json: bool) -> None:
     for name in names:
         event = EventFixture.of(read_file(name))
         if event is None:
-            click.echo(f"{name}: left out, since its body is no JSON object", err=True)
+            say(f"{name}: left out, since its body is no JSON object", err=True)
         elif not (into / f"{event.name}.json").exists():
             write(into / f"{event.name}.json", event.text)
             made.append({"file": f"{into / event.name}.json", "name": event.name})
     if as_json:
         print_json(made)
     for one in [] if as_json else made:
-        click.echo(f'{one["file"]}: make_event(..., captured="{one["name"]}")')
-    click.echo(f"{len(made)} fixtures made of {len(names)} captured webhooks", err=True)
+        _print_use(one["file"], f'make_event(..., captured="{one["name"]}")')
+    say(f"{counted(len(made), 'fixture')} made of {counted(len(names), 'captured webhook')}", err=True)
+
+
+def _print_use(file: str, code: str) -> None:
+    width = width_of(sys.stdout)
+    line = f"{file}: {code}"
+    click.echo(line if width is None or len(line) <= width else f"{file}:\n  {code}")
 
 
 def read_file(name: str) -> Capture:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import click
 
+from relay.cli.tables import say
 from relay.errors import OneStockError, OneStockNotFound
 from relay.events import nearest_event_type
 from relay.settings.onestock import OneStockSettings
@@ -64,4 +65,4 @@ def chosen_order(order_id: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _note(text: str) -> None:
-    click.echo(f"{text}: a handler that asks OneStock for it will not find it. Orders: relay trigger list", err=True)
+    say(f"{text}: a handler that asks OneStock for it will not find it. Orders: relay trigger list", err=True)

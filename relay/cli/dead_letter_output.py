@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relay.cli.documents import print_json
-from relay.cli.tables import NO_LIMIT, as_rows, counted, fits, table
+from relay.cli.tables import NO_LIMIT, as_rows, counted, fits, say, table
 from relay.cli.times import shown_duration
 from relay.local.display import width_of
 
@@ -36,7 +36,7 @@ def print_redriven(ends: "Sequence[Redriven]", *, as_json: bool) -> None:
     for reason, count in Counter(f"{end.ending}: {end.reason}" for end in left).items():
         named = [_name_of(end.letter) for end in left if f"{end.ending}: {end.reason}" == reason]
         more = f" and {count - MAX_SHOWN} more" if count > MAX_SHOWN else ""
-        click.echo(f"{', '.join(named[:MAX_SHOWN])}{more}: {reason}", err=True)
+        say(f"{', '.join(named[:MAX_SHOWN])}{more}: {reason}", err=True)
 
 
 def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: bool) -> None:
@@ -44,10 +44,10 @@ def print_chosen(verb: str, letters: "Sequence[DeadLetter]", *, most: int, err: 
     print_table(letters[:most], err=err)
     rest = letters[most:]
     more = f", {len(rest)} of them not in the table (--dry-run lists all):" if rest else ""
-    click.echo(f"{counted(len(letters), 'dead letter')} to {verb}{more}", err=err)
+    say(f"{counted(len(letters), 'dead letter')} to {verb}{more}", err=err)
     kinds = Counter((letter.delivery.event_type, _cut(letter.marks.reason)) for letter in rest)
     for (event_type, reason), count in kinds.most_common(MAX_SHOWN):
-        click.echo(f"{count:>8}  {event_type}  {reason}", err=err)
+        say(f"{count:>8}  {event_type}  {reason}", err=err, indent=10)
 
 
 def print_staying(letters: "Sequence[DeadLetter]", rules: "RedriveRules") -> None:
@@ -55,7 +55,7 @@ def print_staying(letters: "Sequence[DeadLetter]", rules: "RedriveRules") -> Non
     for letter in letters:
         reason = reason_to_stay(letter, rules)
         if reason is not None:
-            click.echo(f"{_name_of(letter)} will stay: {reason}", err=True)
+            say(f"{_name_of(letter)} will stay: {reason}", err=True)
 
 
 def reason_to_stay(letter: "DeadLetter", rules: "RedriveRules") -> str | None:
@@ -73,7 +73,7 @@ def print_discarded(ends: "Sequence[Discarded]", *, as_json: bool) -> None:
         return
     click.echo(f"{len(ends) - len(stayed)} discarded")
     for letter, reason in stayed:
-        click.echo(f"{_name_of(letter)} may come back: {reason}", err=True)
+        say(f"{_name_of(letter)} may come back: {reason}", err=True)
 
 
 def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
@@ -96,9 +96,9 @@ def print_table(letters: "Sequence[DeadLetter]", *, err: bool = False) -> None:
 
 def _short_names(letters: "Sequence[DeadLetter]") -> Mapping[str, str]:
     """Return for each handler its function's name where no other handler has that, else its whole name."""
-    names = {letter.marks.handler for letter in letters} - {""}
-    functions = Counter(name.rpartition(".")[2] for name in names)
-    return {name: function if functions[function := name.rpartition(".")[2]] == 1 else name for name in names}
+    functions = {name: name.rpartition(".")[2] for name in {letter.marks.handler for letter in letters}}
+    count = Counter(functions.values())
+    return {name: function if count[function] == 1 else name for name, function in functions.items()}
 
 
 def _row_of(letter: "DeadLetter", now: datetime, short: Mapping[str, str]) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _row_of(letter: "DeadLetter", now: datetime, short: Mapping[str, str]) -> di
 def print_letter(letter: "DeadLetter") -> None:
     """Print one dead letter with its content."""
     for name, value in json_of(letter).items():
-        click.echo(f"{name:<16}{value}")
+        say(f"{name:<16}{value}", indent=16)
     content = content_of(letter)
     shown = json.dumps(content["content"], indent=2, ensure_ascii=False) if "content" in content else content["text"]
     click.echo(f"\n{shown}\n")

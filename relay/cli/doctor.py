@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli.documents import print_json
+from relay.cli.tables import say, wrapped
+from relay.local.display import width_of
 
 if TYPE_CHECKING:
     from relay.doctor.cloud import Cloud
@@ -42,7 +44,7 @@ def doctor(cloud: "Cloud | None", *, as_json: bool, strict: bool) -> None:
     else:
         _print(findings)
         if is_local_run(DoctorSettings.from_environ(os.environ), os.environ):
-            click.echo(LEFT_OUT)
+            say(LEFT_OUT)
     problems = {Verdict.BAD, Verdict.UNKNOWN} if strict else {Verdict.BAD}
     sys.exit(1 if any(finding.verdict in problems for finding in findings) else 0)
 
@@ -51,8 +53,10 @@ def _print(findings: "list[Finding]") -> None:
     width = max(len(finding.check) for finding in findings)
     printed: set[str] = set()
     for finding in findings:
-        verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
-        click.echo(f"{verdict}  {finding.check:<{width}}  {finding.text}")
+        line = f"{finding.verdict:<7}  {finding.check:<{width}}  {finding.text}"
+        shown = wrapped(line, width=width_of(sys.stdout), indent=9 + width + 2)
+        verdict = click.style(finding.verdict, fg=_COLOURS[finding.verdict])
+        click.echo(f"{verdict}{shown.removeprefix(finding.verdict)}")
         for command in finding.commands:
             # A command that mends two faults is run once.
             click.echo(f"{'':9}{'(as above)' if command in printed else f'$ {command}'}")

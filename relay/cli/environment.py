@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from relay.cli.tables import say
 from relay.local import environment
 
 # Each names a place: where one of them is set to another, the shell means another installation, and means it wholly.
@@ -34,7 +35,7 @@ def use_local_run(
         return
     other = [name for name in _PLACES if environ.get(name) and environ[name] != local.get(name)]
     if other:
-        click.echo(f"Not against the local run, since {other[0]} is set: unset it to use .relay/local.env", err=True)
+        say(f"Not against the local run, since {other[0]} is set: unset it to use .relay/local.env", err=True)
         return
     environ.update({name: value for name, value in local.items() if not environ.get(name)})
     click.echo("Against the local run (.relay/local.env)", err=True)

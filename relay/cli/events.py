@@ -10,7 +10,7 @@ import click
 from relay import moments
 from relay.cli.documents import print_json
 from relay.cli.lines import lines_option, log_source, place_of, project_option
-from relay.cli.tables import NO_LIMIT, Item, as_list, counted, fits, table, wrapped
+from relay.cli.tables import NO_LIMIT, Item, as_list, counted, fits, say, table
 from relay.cli.times import Moment
 from relay.investigation.answers import events_answer
 from relay.investigation.history import Whereabouts
@@ -74,7 +74,7 @@ def events(
     else:
         _print(answer)
     if not answer["events"]:
-        click.echo(f"No event in {place_of(answer)} fits.{_seen(source, since, **wanted)}", err=True)
+        say(f"No event in {place_of(answer)} fits.{_seen(source, since, **wanted)}", err=True)
         sys.exit(1)
 
 
@@ -96,9 +96,9 @@ def _print(answer: dict[str, Any]) -> None:
         rows, width = [_row(event) for event in found], width_of(sys.stdout)
         is_table = width is None or fits(rows, width=width)
         click.echo(table(rows) if is_table else as_list([_item(event) for event in found], width=width or NO_LIMIT))
-        click.echo(wrapped(f"{counted(len(found), 'event')} in {place_of(answer)}", width=width))
+        say(f"{counted(len(found), 'event')} in {place_of(answer)}")
     if answer["has_older"]:
-        click.echo("Older ones fit, too: raise --limit, or narrow it with another option", err=True)
+        say("Older ones fit, too: raise --limit, or narrow it with another option", err=True)
 
 
 def _row(event: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 from relay import moments
 from relay.cli.documents import print_json
 from relay.cli.lines import lines_option, log_source, place_of, project_option
-from relay.cli.tables import Item, as_list, counted, fits, table, wrapped
+from relay.cli.tables import Item, as_list, counted, fits, say, table
 from relay.cli.times import Moment, check_range
 from relay.investigation.answers import failures_answer
 from relay.local.display import width_of
@@ -57,9 +57,9 @@ def failures(
     place = place_of(answer)
     if any(answer[name] for name in _TITLES):
         text = f"{_deliveries(answer['deliveries'])} of {counted(answer['events'], 'event')} failed in {place}"
-        click.echo(wrapped(text, width=width_of(sys.stdout)))
+        say(text)
     else:
-        click.echo(f"Nothing failed in {place}")
+        say(f"Nothing failed in {place}")
 
 
 def _deliveries(count: int) -> str:

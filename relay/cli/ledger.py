@@ -14,7 +14,7 @@ import click
 from relay import moments
 from relay.cli import catching_up
 from relay.cli.lines import LineFiles, files_to_read, lines_option, project_option
-from relay.cli.tables import counted, wrapped
+from relay.cli.tables import counted, say, wrapped
 from relay.cli.times import Duration, Moment, shown_duration
 from relay.errors import ConfigurationError
 from relay.investigation.ledger import Item, Ledger, Period, Standing, draw_up
@@ -107,7 +107,7 @@ def ledger(  # noqa: PLR0913 - one for each option
     if isinstance(source, LineFiles):
         source.check()
     for warning in (*(history.warnings if history else ()), *_warnings(drawn_up, str(source))):
-        click.echo(warning, err=True)
+        say(warning, err=True)
     compared = f"{ONESTOCKS_HISTORY if history else RECEIVERS_LINES} against {source}"
     if not as_json:
         _print(drawn_up, f"{moments.as_option(since)} to {moments.as_option(period.until)}, {compared}")
@@ -209,7 +209,7 @@ def _publish(missing: "Sequence[Change]", *, rate: float, asks: bool) -> int:
         for change in changes:
             pace.wait()
             events.publish([change])
-    click.echo(f"{len(missing)} published. Draw the ledger up again once the worker has handled them.", err=True)
+    say(f"{len(missing)} published. Draw the ledger up again once the worker has handled them.", err=True)
     return len(missing)
 
 

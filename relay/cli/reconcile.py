@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import catching_up
-from relay.cli.tables import counted
+from relay.cli.tables import counted, say
 from relay.cli.times import Moment
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def reconcile(  # noqa: PLR0913 - one for each option
     else:
         _print(progress, is_dry_run=dry_run)
     if not progress.orders:
-        click.echo(catching_up.no_orders_text(scope), err=True)
+        say(catching_up.no_orders_text(scope), err=True)
         sys.exit(1)
 
 
@@ -82,7 +82,7 @@ def _followed(steps: "Iterator[Progress]", scope: "Scope") -> "Progress":
             reached = progress.reached
     except BaseException:
         go_on = catching_up.shown_second(min(reached, int(time.time())))
-        click.echo(
+        say(
             "Not finished. To go on, name these instead: "
             f"--since {catching_up.shown_second(scope.since)} --placed-since {go_on}",
             err=True,
@@ -107,14 +107,14 @@ def _fields_of(progress: "Progress", scope: "Scope", *, is_dry_run: bool) -> dic
 def _print(progress: "Progress", *, is_dry_run: bool) -> None:
     for state, count in progress.states.most_common():
         click.echo(f"{count:>8}  {state}")
-    click.echo(
+    say(
         f"{counted(progress.changes, 'event')} of {counted(progress.changed_orders, 'changed order')} "
         f"{'would be ' if is_dry_run else ''}"
         f"published; {counted(progress.orders, 'order')} looked at"
     )
     if progress.undated_orders:
-        click.echo(
-            f"OneStock's history tells no change of {progress.undated_orders} orders. Their present state was taken, "
-            "dated by the last update: the worker may handle again what did arrive.",
+        say(
+            f"OneStock's history tells no change of {counted(progress.undated_orders, 'order')}. "
+            "Their present state was taken, dated by the last update: the worker may handle again what did arrive.",
             err=True,
         )

@@ -3,12 +3,14 @@
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import BinaryIO
 
 import click
 
 from relay.cli.documents import json_option, print_json
 from relay.cli.keys import keys_option, signed_string_option
+from relay.cli.tables import say
 from relay.investigation.capture import FORMS, read_captures
 from relay.investigation.diagnosis import Capture, Diagnosis, diagnose
 from relay.receiver.signature import HEADER, sign
@@ -82,20 +84,23 @@ def _fields_of(diagnosis: Diagnosis) -> dict[str, object]:
 
 
 def _print(capture: Capture, diagnosis: Diagnosis, keys: tuple[bytes, ...]) -> None:
+    print_line = partial(say, indent=11)
     for text in diagnosis.seen:
-        click.echo(f"  saw      {text}")
+        print_line(f"  saw      {text}")
     if not diagnosis.seen:
         names = ", ".join(name for name, _ in capture.headers) or "none"
-        click.echo(f"  saw      no header that may hold a signature; the headers are: {names}")
+        print_line(f"  saw      no header that may hold a signature; the headers are: {names}")
     if not capture.body_is_whole:
-        click.echo("  body     cut or masked in the log: only signatures over the timestamp alone can be found")
+        print_line("  body     cut or masked in the log: only signatures over the timestamp alone can be found")
     reading = diagnosis.reading
     if reading is None:
-        click.echo(f"  reading  none of {diagnosis.tried} matches with any of {len(keys)} keys: another key or another")
-        click.echo("           body was signed (a proxy, or the capture, may have changed the body)")
+        print_line(
+            f"  reading  none of {diagnosis.tried} matches with any of {len(keys)} keys: another key or another "
+            "body was signed (a proxy, or the capture, may have changed the body)"
+        )
         return
-    click.echo(f"  reading  {reading}")
+    print_line(f"  reading  {reading}")
     if reading.setting is None:
-        click.echo("  relay    cannot read this: relay/receiver/signature.py has to be extended")
+        print_line("  relay    cannot read this: relay/receiver/signature.py has to be extended")
     else:
-        click.echo(f"  relay    reads this with ONESTOCK_SIGNED_STRING={reading.setting}")
+        print_line(f"  relay    reads this with ONESTOCK_SIGNED_STRING={reading.setting}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import click
+
 from relay.local.display import width_of
 
 _INDENT = 10  # Below the cells, after the time.
@@ -40,7 +42,7 @@ def table(rows: Sequence[Mapping[str, Any]], *, width: int | None = None) -> str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What a list says at one time: cells, none of which is ever broken, and a reason below them."""
+    """What a list says at one time: cells, none of which is broken if a line can hold it, and a reason below them."""
 
     time: datetime
     cells: Sequence[str]
@@ -64,7 +66,7 @@ def as_list(items: Sequence[Item], *, width: int) -> str:
 
 
 def as_rows(rows: Sequence[Mapping[str, str]], *, below: str, width: int) -> str:
-    """Return the rows under their names; no cell is ever broken, and the cell `below` has lines of its own."""
+    """Return the rows under their names; the cell `below` has lines of its own, and no other one is broken."""
     names = [name for name in rows[0] if name != below]
     named = [dict(zip(names, names, strict=True)), *rows]
     cells = [[row[name] for name in names] for row in named]
@@ -86,7 +88,13 @@ def _side_by_side(head: str, cells: Sequence[str], widths: Sequence[int], width:
             end = _INDENT - _GAP
         lines[-1] = f"{lines[-1]:<{end}}{'':<{_GAP}}{cell}"
         end += _GAP + wide
-    return [line.rstrip() for line in lines if line.strip()]
+    # textwrap keeps the spaces between cells, and breaks a cell that is wider than a line between its words.
+    return [
+        part
+        for line in lines
+        if line.strip()
+        for part in wrapped(line.rstrip(), width=width, indent=_INDENT).splitlines()
+    ]
 
 
 def wrapped(text: str, *, width: int | None, indent: int = 0, first: int = 0) -> str:
@@ -99,7 +107,13 @@ def wrapped(text: str, *, width: int | None, indent: int = 0, first: int = 0) ->
         initial_indent=" " * first,
         subsequent_indent=" " * indent,
         break_on_hyphens=False,
+        break_long_words="://" not in text,  # A URL is there to be copied.
     )
+
+
+def say(text: str, *, err: bool = False, indent: int = 0) -> None:
+    """Print the text as wide as the terminal, all lines after the first indented."""
+    click.echo(wrapped(text, width=width_of(sys.stderr if err else sys.stdout), indent=indent), err=err)
 
 
 def counted(count: int, noun: str) -> str:

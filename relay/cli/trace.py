@@ -9,7 +9,7 @@ import click
 from relay import moments
 from relay.cli.documents import print_json
 from relay.cli.lines import lines_option, log_source, project_option
-from relay.cli.tables import wrapped
+from relay.cli.tables import say, wrapped
 from relay.cli.times import Moment
 from relay.investigation.answers import history_json, ways_of
 from relay.investigation.entries import Entry
@@ -67,7 +67,7 @@ def trace(
             _print(history, change=_change_in(entries, history.event_id))
     if not found:
         place = str(source) if files else f"{source} since {moments.as_option(since)}"
-        click.echo(f"No log line in {place} is about {event_id or order_id or f'the trace {trace_id}'}.", err=True)
+        say(f"No log line in {place} is about {event_id or order_id or f'the trace {trace_id}'}.", err=True)
         sys.exit(1)
 
 
@@ -89,7 +89,7 @@ def _print(history: History, *, change: str) -> None:
     for step in history.steps:
         time = f"  {step.time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
         click.echo(_step_text(f"{time}  {step.name:<10}", _once(step.text, shown), width))
-    click.echo(f"  now: {history.whereabouts}")
+    say(f"  now: {history.whereabouts}", indent=7)
     if history.caveat:
         click.echo(wrapped(history.caveat, width=min(width or 78, 78), indent=7, first=7))
     click.echo()

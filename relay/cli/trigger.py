@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from relay.cli.tables import say
 from relay.local.asking import asked
 
 _LIST = "list"
@@ -35,7 +36,8 @@ def trigger(*, scenario: str, as_json: bool) -> None:
         return
     order_id = played["order_id"]
     see = f"relay trace --order {order_id}" if order_id else "the terminal of the run"
-    click.echo("\n".join([*played["steps"], f"see: {see}"]))
+    for line in (*played["steps"], f"see: {see}"):
+        say(line, indent=2)
 
 
 @click.command(epilog="\b\nExample:\n  relay rerun 0513eb1ce880")
@@ -47,7 +49,10 @@ def rerun(*, event_id: str, as_json: bool) -> None:
     EVENT is an event id, or its first characters as the terminal of the run shows them.
     """
     found = asked(os.environ, "rerun", {"event_id": event_id})["event_id"]
-    click.echo(json.dumps({"event_id": found}) if as_json else f"event {found} runs again")
+    if as_json:
+        click.echo(json.dumps({"event_id": found}))
+    else:
+        say(f"event {found} runs again")
 
 
 def _table(texts: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from relay import moments
+from relay.cli import tables
 from relay.cli.documents import json_option, print_json
 from relay.cli.onestock_site import connected, newest_key, print_table, receiver_url
 from relay.errors import ConfigurationError
@@ -35,7 +36,7 @@ def rotate_key(*, journal: Path, overlap: float, probe: bool, yes: bool, as_json
     """
     from relay.onestock.rotation import Rotation
 
-    say = partial(click.echo, err=as_json)
+    say = partial(tables.say, err=as_json)
     with connected() as (onestock, settings):
         base, key = receiver_url(settings), newest_key(settings)
         if len(settings.hash_keys) == 1:

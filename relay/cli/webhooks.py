@@ -13,6 +13,7 @@ import click
 from relay.cli.choices import chosen_event_type
 from relay.cli.documents import json_option, print_json
 from relay.cli.onestock_site import connected, newest_key, print_table, receiver_url
+from relay.cli.tables import say
 from relay.cli.webhook_rotation import rotate_key
 from relay.errors import ConfigurationError
 from relay.settings.webhooks import WebhookSettings
@@ -59,7 +60,7 @@ def show(*, id_: str, as_json: bool) -> None:
         print_json(webhook.as_json())
         return
     for name, value in webhook.as_json().items():
-        click.echo(f"{name:<14}{', '.join(value) if isinstance(value, list) else value}")
+        say(f"{name:<14}{', '.join(value) if isinstance(value, list) else value}", indent=14)
 
 
 @webhooks.command()
@@ -95,7 +96,7 @@ def create(*, event_types: Sequence[str], status: str, as_it_is: bool, as_json: 
 def enable(*, ids: Sequence[str], as_json: bool) -> None:
     """Let webhooks send again, also the ones that OneStock has disabled."""
     _set_status(ids, "enabled", as_json=as_json)
-    click.echo(
+    say(
         "OneStock dropped the events of a disabled webhook. Publish them: relay reconcile --since TIME",
         err=True,
     )
@@ -127,7 +128,7 @@ def sync(*, file: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
         ours = [webhook for webhook in onestock.list_webhooks() if settings.is_ours(webhook.url)]
         differences = differences_from(declaration, ours, base=base)
         for difference in differences:
-            click.echo(difference, err=as_json)
+            say(str(difference), err=as_json)
         to_remove = [difference for difference in differences if difference.target_status is not None]
         if to_remove and not (dry_run or yes):
             click.confirm(f"Do {len(to_remove)} of them?", abort=True, err=True)
@@ -160,9 +161,9 @@ def watch(*, as_json: bool) -> None:
         print_json(shown)
     else:
         for check in checks:
-            click.echo(text_of(check))
+            say(text_of(check))
     if not checks:
-        click.echo(watchdog.none_text, err=True)
+        say(watchdog.none_text, err=True)
     sys.exit(0 if checks and all(check.is_fine for check in checks) else 1)
 
 
@@ -170,7 +171,7 @@ def _set_status(ids: Sequence[str], status: str, *, as_json: bool) -> None:
     with connected() as (onestock, _):
         for id_ in ids:
             onestock.set_webhook_status(id_, status)
-            click.echo(f"{id_} is {status}", err=as_json)
+            say(f"{id_} is {status}", err=as_json)
     if as_json:
         print_json([{"id": id_, "status": status} for id_ in ids])
 

@@ -76,7 +76,11 @@ def test_two_handlers_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[s
 
     lines = shown([letter(dead_letter_reason="no", dead_letter_handler=name) for name in names], capsys)
 
-    assert [line.split("  ")[-1] for line in lines[2:]] == ["handlers.orders.follow: no", "handlers.parcels.follow: no", "bill: no"]
+    assert [line.split("  ")[-1] for line in lines[2:]] == [
+        "handlers.orders.follow: no",
+        "handlers.parcels.follow: no",
+        "bill: no",
+    ]
 
 
 def test_no_dead_letter_is_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:

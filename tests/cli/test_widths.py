@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli.dead_letter_output import print_letter
+from relay.cli.trigger import trigger
+from tests.support.dead_letters import letter
 from tests.support.invented_lines import InventedEvent, invented_events
 from tests.support.parts import Tool
 
@@ -30,14 +33,85 @@ def shown(log: Path, width: int, *command: str) -> str:
     return ended.stdout
 
 
+def widest(text: str) -> int:
+    """Return the width of the widest line that nobody copies."""
+    return max(len(line) for line in text.splitlines() if "$ " not in line and "://" not in line)
+
+
+@pytest.fixture
+def faulty_log(log: Path) -> Path:
+    """Add a webhook that the receiver could not publish, for a long reason; the log does not hold its body."""
+    first, *_ = InventedEvent(40, datetime.now(UTC)).lines()
+    refused = {**first, "outcome": "not_published", "status": 503, "reason": REASON, "content": ""}
+    log.write_text(f"{log.read_text()}{json.dumps(refused)}\n")
+    return log
+
+
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize(
     "command",
-    [("events",), ("failures",), ("ledger", "--since=2h", "--until=now"), ("trace", "--order=EU-WEB-2026-000123001")],
+    [
+        ("events",),
+        ("failures",),
+        ("balance",),
+        ("ledger", "--since=2h", "--until=now"),
+        ("trace", "--order=EU-WEB-2026-000123001"),
+    ],
     ids=lambda command: command[0],
 )
-def test_no_line_is_wider_than_the_terminal(log: Path, width: int, command: tuple[str, ...]) -> None:
-    assert max(len(line) for line in shown(log, width, *command).splitlines()) <= width
+def test_no_line_is_wider_than_the_terminal(faulty_log: Path, width: int, command: tuple[str, ...]) -> None:
+    assert max(len(line) for line in shown(faulty_log, width, *command).splitlines()) <= width
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("events", "--event-type=order_state_change"),
+        ("events", "--limit=3", "--order=EU-WEB-2026-000123001-no-such-order-at-all"),
+        ("balance", "--since=2026-01-01T09:00:00Z", "--until=2026-01-01T10:00:00Z"),
+        ("capture",),
+        ("trace", "0123456789abcdef0123456789abcdef"),
+    ],
+    ids=" ".join,
+)
+def test_no_note_is_wider_than_the_terminal(faulty_log: Path, command: tuple[str, ...], tmp_path: Path) -> None:
+    into = [f"--into={tmp_path / 'kept'}"] if command[0] == "capture" else []
+
+    ended = Tool({"COLUMNS": "80"}).run(*command, *into, f"--lines={faulty_log}")
+
+    assert ended.stderr
+    assert widest(ended.stderr) <= 80
+
+
+def test_an_error_is_as_wide_as_the_terminal_and_one_line_in_a_file() -> None:
+    narrow, file = (Tool({"HOME": "/nonexistent", **width}).run("doctor").stderr for width in ({"COLUMNS": "80"}, {}))
+
+    assert widest(narrow) <= 80
+    assert len(file.splitlines()) == 1
+    assert narrow.split() == file.split()
+
+
+def test_a_dead_letter_and_a_scenario_are_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("relay.cli.trigger.asked", lambda *_: {"steps": [REASON], "order_id": ORDER})
+
+    print_letter(letter(dead_letter_reason=REASON, dead_letter_handler="handlers.orders.follow_order"))
+    trigger.main(["outage"], standalone_mode=False)
+
+    text = capsys.readouterr().out
+    assert widest(text) <= 80
+    assert " ".join(text.split()).count(REASON.strip()) == 2
+
+
+def test_what_the_doctor_finds_is_as_wide_as_the_terminal() -> None:
+    nowhere = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9", "RECEIVER_URL": "http://127.0.0.1:9"}
+
+    text = Tool({"COLUMNS": "80", "GOOGLE_CLOUD_PROJECT": "test-relay", **nowhere}).run("doctor").stdout
+
+    assert "worker's settings" in text
+    assert widest(text) <= 80
 
 
 @pytest.mark.parametrize("width", [80, 120])
