@@ -48,7 +48,7 @@ class Step:
 
     time: datetime
     name: str
-    """received, delivered, caught up (delivered, a synthetic event), redriven (a new generation), given up, or log."""
+    """received, delivered, caught up (a synthetic event), redriven, run again (a replay, too), given up, or log."""
     text: str
     outcome: str = ""
     """How the webhook or the delivery ended; of a log line, its severity."""
@@ -122,13 +122,19 @@ def _step(entry: Entry) -> Step:
         case "webhook":
             return _answered_step(entry, "received", _webhook_text(fields))
         case "delivery":
-            name = "caught up" if fields.get("synthetic") else "delivered"
-            return _answered_step(entry, "redriven" if entry.number("generation") else name, _delivery_text(entry))
+            return _answered_step(entry, _name_of_delivery(entry), _delivery_text(entry))
         case "given_up":
             return Step(time=entry.time, name="given up", text=str(fields.get("message", "")))
         case _:
             text = f"{entry.severity}: {fields.get('message', '')}"
             return Step(time=entry.time, name="log", text=text, outcome=entry.severity)
+
+
+def _name_of_delivery(entry: Entry) -> str:
+    if entry.number("generation"):
+        # A replay and `relay rerun` make a new generation, too, without a redrive.
+        return "run again" if entry.fields.get("redrives") == 0 else "redriven"
+    return "caught up" if entry.fields.get("synthetic") else "delivered"
 
 
 def _answered_step(entry: Entry, name: str, text: str) -> Step:

@@ -33,6 +33,15 @@ def given_up(second: int = 3, **more: Any) -> dict[str, Any]:
     return {"line": "given_up", "message": "invented", "message_id": "m1", "second": second, **more}
 
 
+def test_a_redrive_and_another_run_have_names_of_their_own() -> None:
+    lines = [delivery("handled"), delivery("handled", 3, generation=9, redrives=1)]
+    lines.append(delivery("handled", 4, generation=10, redrives=0))
+
+    [history] = histories(read_entries(printed(*lines)), event_id=EVENT)
+
+    assert [step.name for step in history.steps] == ["delivered", "redriven", "run again"]
+
+
 def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
     """Return the lines as a service prints them."""
     lines = []
