@@ -13,4 +13,4 @@ def log_stock_import_error(event: StockImportErrorOccurred) -> None:
 
     The receiver's line of the same event holds its content, as far as LOG_CONTENT allows.
     """
-    logger.error("A stock import failed at %s (event %s)", event.occurred_at, event.event_id)
+    logger.error("A stock import failed at %s (event %s)", event.occurred_at, event.event_id[:12])

@@ -25,7 +25,7 @@ from relay.topology import MAX_DELIVERY_ATTEMPTS
     type=click.IntRange(min=1, max=MAX_DELIVERY_ATTEMPTS),
     help="How often an event is delivered before it becomes a dead letter.",
 )
-@click.option("--quiet", is_flag=True, help="Show what goes wrong, and not what goes well.")
+@click.option("--quiet", is_flag=True, help="Show what goes wrong and what handlers print, and not what goes well.")
 def run(*, attempts: int, rate: float, quiet: bool, **more: int) -> None:
     """Run emulator, receiver, worker and a OneStock that sends signed events; show each one's way."""
     # Imported here, so that --help does not wait for Google's client.
