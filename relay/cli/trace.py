@@ -16,6 +16,7 @@ from relay.investigation.entries import Entry
 from relay.investigation.history import History
 from relay.investigation.search import LineFilter, begins_event_id
 from relay.local.display import width_of
+from relay.local.tracebacks import without_relay_frames, without_wide_marks
 
 DEFAULT_DAYS = 7
 _INDENT = 4  # Of what does not fit into the line of its step.
@@ -106,8 +107,9 @@ def _once(text: str, shown: set[str]) -> str:
 
 def _step_text(head: str, text: str, width: int | None) -> str:
     """Return a step; the lines of its text stay lines, as those of a traceback."""
-    first, *further = text.splitlines() or [""]
+    first, *further = without_relay_frames(text).splitlines() or [""]
     lines = [wrapped(f"{head}{first}", width=width, indent=_INDENT)]
+    further = without_wide_marks(further, None if width is None else width - _INDENT)
     return "\n".join([*lines, *(_indented(line, width) for line in further)])
 
 

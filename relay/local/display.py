@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TextIO
 
+from relay.local.tracebacks import without_wide_marks
+
 STEP_WIDTH = 13
 MIN_TEXT_WIDTH = 20
 _TIME = "%H:%M:%S"
@@ -43,7 +45,8 @@ def lines_of(shown: Shown, *, at: datetime, width: int | None) -> list[str]:
     Code and URLs are never broken: they are there to be copied. A URL that does not fit gets a line of its own.
     """
     text_width = None if width is None else max(MIN_TEXT_WIDTH, width - INDENT)
-    pieces = [piece for line in shown.text.splitlines() or [""] for piece in _wrapped(line, text_width)]
+    lines = without_wide_marks(shown.text.splitlines() or [""], text_width)
+    pieces = [piece for line in lines for piece in _wrapped(line, text_width)]
     if not pieces or _is_wide(pieces[0], text_width):
         pieces.insert(0, "")
     first, *further = pieces
@@ -65,7 +68,10 @@ def _is_wide(piece: str, text_width: int | None) -> bool:
 def _wrapped(line: str, width: int | None) -> list[str]:
     if width is None or len(line) <= width:
         return [line]
-    pieces = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    indent = line[: len(line) - len(line.lstrip())]  # As deep as the code of a traceback.
+    pieces = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]
     return [part for piece in pieces for part in _broken(piece, width)]
 
 

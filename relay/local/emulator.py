@@ -75,6 +75,11 @@ class Emulator:
             raise
         return cls(product, host, child)
 
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status; None while it runs, and where it was not started here."""
+        return None if self._child is None else self._child.exit_status
+
     def freeze(self) -> None:
         """Suspend the emulator, as if the network to Google were gone; return once it does not answer."""
         self._own.signal(signal.SIGSTOP)

@@ -40,7 +40,7 @@ class Watch:
         services: Services,
         logs: Path,
     ) -> None:
-        """Take the logs in the folder `logs`: receiver.log, worker.log and emulator.log."""
+        """Take the logs in the folder `logs`: receiver.log, worker.log, given_up.log and emulator.log."""
         self._terminal = terminal
         self._reader = reader
         self._gate = gate
@@ -57,21 +57,33 @@ class Watch:
     def until(self, stopping: threading.Event, *, events: int) -> None:
         """Follow until `stopping` is set, or `events` deliveries (0: any number) are settled.
 
-        Raises ConfigurationError if the receiver ends.
+        Raises ConfigurationError if the receiver or the emulator ends.
         """
         worker, receiver = follow(self._logs / "worker.log"), follow(self._logs / "receiver.log")
-        emulator = follow(self._logs / "emulator.log")
+        given_up, emulator = follow(self._logs / "given_up.log"), follow(self._logs / "emulator.log")
+        told_next: list[str] = []
         while not stopping.wait(LOOK_SECONDS):
             # `broken` tells what a worker prints that does not start; until that is known, its log is not read.
             lines = [] if self._services.worker.is_starting else next(worker)
             lines = [line for line in lines if line not in self._services.worker.told]
-            self._show(sorted([*lines, *next(receiver)], key=_time_of))
+            # An event is given up after its last attempt, whose line a thread of the worker may still be writing.
+            given_up_before, told_next = ([], told_next) if self._services.worker.is_starting else (told_next, [])
+            told_next += next(given_up)
+            self._show(sorted([*lines, *next(receiver), *given_up_before], key=_time_of))
             self._look_at_pushes(next(emulator))
             if events and self._reader.settled >= events:
                 break
-            if self._services.receiver.exit_status is not None:
-                printed = " | ".join(_last(self._services.receiver))
-                raise ConfigurationError(f"The receiver ended unexpectedly; it printed: {printed}")
+            self._check_that_all_run()
+
+    def _check_that_all_run(self) -> None:
+        receiver, emulator = self._services.receiver, self._stage.emulator
+        if receiver.exit_status is not None:
+            raise ConfigurationError(f"The receiver ended unexpectedly; it printed: {_last(receiver.output)}")
+        if emulator.exit_status is not None:
+            raise ConfigurationError(
+                f"The Pub/Sub emulator ended unexpectedly (exit status {emulator.exit_status}), and its events are "
+                f"lost. Start again: make run. Its log: {self._logs / 'emulator.log'}"
+            )
 
     def _show(self, lines: list[str]) -> None:
         for text in lines:
@@ -115,5 +127,5 @@ def _time_of(line: str) -> str:
     return str(entry.get("time", "")) if entry else ""
 
 
-def _last(child: Child) -> list[str]:
-    return child.output.read_text(errors="replace").splitlines()[-5:]
+def _last(log: Path) -> str:
+    return " | ".join(log.read_text(errors="replace").splitlines()[-5:])

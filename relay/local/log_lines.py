@@ -8,6 +8,7 @@ from typing import Any
 from relay.local.customer import Received
 from relay.local.display import Shown
 from relay.local.simulator import Attempt, Status
+from relay.local.tracebacks import without_relay_frames
 from relay.registry import only_catch_all_text, suggestion_for
 
 Entry = dict[str, Any]
@@ -53,6 +54,8 @@ class LogReader:
                 return [self._delivery(entry)]
             case "handlers":
                 return [self._loaded(entry)]
+            case "given_up":
+                return [self._given_up(entry)]
             case _:
                 return self._logged(entry)
 
@@ -81,7 +84,13 @@ class LogReader:
             if frames in self._tracebacks:
                 return []
             self._tracebacks.add(frames)
-        return [Shown(severity.lower(), message)]
+        return [Shown(severity.lower(), without_relay_frames(message))]
+
+    def _given_up(self, entry: Entry) -> Shown:
+        attempts = f"used up {entry.get('delivery_attempt')} delivery attempts"
+        return Shown(
+            "dead letter", f"{_about(entry)}: {attempts}. Once the handler is mended: relay dead-letters redrive"
+        )
 
     def _delivery(self, entry: Entry) -> Shown:
         outcome = str(entry["outcome"])
@@ -98,7 +107,7 @@ class LogReader:
         step = "dead letter" if outcome == "quarantined" else outcome
         attempt = entry.get("delivery_attempt") or 1
         nth = f", attempt {attempt} of {self._max_delivery_attempts}" if attempt > 1 or entry["status"] >= 500 else ""  # noqa: PLR2004 - 5xx
-        ends = ", ".join(self._end(run) for run in runs)
+        ends = ", ".join(self._ends(runs, attempt=attempt))
         text = f"{_about(entry)} {entry.get('latency_ms', 0):.0f} ms{nth}: {ends}"
         if not entry.get("only_catch_all"):
             return Shown(step, text, is_routine=outcome in _ROUTINE)
@@ -112,6 +121,14 @@ class LogReader:
             return ""
         self._suggested.add(event_type)
         return suggestion_for(event_type)
+
+    def _ends(self, runs: Sequence[Mapping[str, Any]], *, attempt: int) -> list[str]:
+        """Return how each handler ended; in a later attempt only how many had succeeded before, beside the others."""
+        open_ends = [run for run in runs if run["outcome"] != "duplicate"]
+        done = len(runs) - len(open_ends)
+        if attempt == 1 or not open_ends or not done:
+            return [self._end(run) for run in runs]
+        return [*map(self._end, open_ends), f"{done} other{'' if done == 1 else 's'} done"]
 
     def _end(self, run: Mapping[str, Any]) -> str:
         reason = f" ({run['reason']})" if run.get("reason") else ""
@@ -158,7 +175,8 @@ def hand_over_shown(received: Received) -> Shown:
 def counted(outcomes: Mapping[str, int]) -> str:
     """Return how many deliveries ended how, in one line."""
     ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]))
-    return f"{sum(outcomes.values())} deliveries: {ends}" if outcomes else "no delivery"
+    total = sum(outcomes.values())
+    return f"{total} {'delivery' if total == 1 else 'deliveries'}: {ends}" if outcomes else "no delivery"
 
 
 def _webhook(entry: Entry) -> Shown:
@@ -176,7 +194,8 @@ def _about(entry: Entry) -> str:
     labels = entry.get(_LABELS, {})
     order_id = entry.get("order_id") or labels.get("order_id", "")
     event_id = str(entry.get("event_id") or labels.get("event_id", ""))[:ID_LENGTH]
-    return " ".join(part for part in (str(entry.get("event_type", "")), str(order_id), event_id) if part)
+    event_type = str(entry.get("event_type") or labels.get("event_type", ""))
+    return " ".join(part for part in (event_type, str(order_id), event_id) if part)
 
 
 def _changed(content: Mapping[str, Any], *, without_order: bool = False) -> str:

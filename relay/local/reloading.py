@@ -143,20 +143,24 @@ class ReloadingWorker:
         while not self._stopping.wait(LOOK_SECONDS):
             found = self._versions()
             if found != seen:
-                changed = [file for file in {*found, *seen} if found.get(file) != seen.get(file)]
+                changed = sorted(file for file in {*found, *seen} if found.get(file) != seen.get(file))
                 seen = found
-                self._reload(sorted(changed))
+                self._reload({"reloaded": [file for file in changed if file in found],
+                              "removed": [file for file in changed if file not in found]})  # fmt: skip
             elif self._child is not None and self._child.child.exit_status is not None:
                 self._terminal.say("error", f"the worker ended unexpectedly; its log: {self._output}. It starts again")
                 self._child.stop()
                 self._child = None
                 self._replace()
 
-    def _reload(self, changed: list[Path]) -> None:
+    def _reload(self, changed: Mapping[str, list[Path]]) -> None:
         started = time.monotonic()
-        if self._replace():
-            names = ", ".join(str(file.relative_to(self._folder.parent)) for file in changed)
-            self._terminal.say("reloaded", f"{names} in {time.monotonic() - started:.1f} s")
+        if not self._replace():
+            return
+        for step, files in changed.items():
+            if files:
+                names = ", ".join(str(file.relative_to(self._folder.parent)) for file in files)
+                self._terminal.say(step, f"{names} in {time.monotonic() - started:.1f} s")
 
     def _replace(self) -> bool:
         """Start a worker with the files as they are, and put it in charge; if it is broken, the one before goes on."""

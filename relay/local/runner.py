@@ -7,13 +7,12 @@ import re
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import ConfigurationError
-from relay.events import Delivery
 from relay.local import demo, environment, log_lines
 from relay.local.broker import Broker
 from relay.local.console import Console
@@ -141,7 +140,7 @@ class LocalRun:
             emulator_port=wishes.emulator_port,
             push_port=wishes.worker_port,
             delivery_attempts=wishes.delivery_attempts,
-            gave_up=self._told_given_up(GivenUpLog(logs / "given_up.log")),
+            gave_up=GivenUpLog(logs / "given_up.log").write,
             terminal=self._terminal,
             output=logs / "emulator.log",
         )
@@ -245,15 +244,3 @@ class LocalRun:
     def _show_attempt(self, attempt: Attempt) -> None:
         for shown in log_lines.attempt_shown(attempt):
             self._terminal.show(shown)
-
-    def _told_given_up(self, log: GivenUpLog) -> Callable[[Delivery], None]:
-        def tell(delivery: Delivery) -> None:
-            log.write(delivery)
-            event_id = delivery.event_id[: log_lines.ID_LENGTH]
-            self._terminal.say(
-                "dead letter",
-                f"{delivery.event_type} {delivery.ordering_key} {event_id}: used up {delivery.delivery_attempt} "
-                "delivery attempts. Once the handler is mended: relay dead-letters redrive",
-            )
-
-        return tell

@@ -12,7 +12,7 @@ import pytest
 from relay import logs
 from relay.local.customer import Received
 from relay.local.display import Shown, lines_of
-from relay.local.log_lines import LogReader, hand_over_shown
+from relay.local.log_lines import LogReader, counted, hand_over_shown
 from relay.registry import suggestion_for
 from relay.registry.marks import mark_of
 from relay.settings.base import LogContent
@@ -56,6 +56,36 @@ def test_a_line_pairs_each_handler_with_its_outcome(reader: LogReader) -> None:
         "orders.bill failed (KeyError: 'x'), orders.follow ok"
     )
     assert not shown.is_routine
+
+
+def test_a_later_attempt_names_the_handlers_that_it_ran_and_counts_the_others(reader: LogReader) -> None:
+    failed = {"name": "handlers.orders.bill", "outcome": "failed", "reason": "KeyError: 'x'"}
+    done = [
+        {"name": f"handlers.orders.{name}", "outcome": "duplicate", "reason": "already handled"} for name in ("a", "b")
+    ]
+
+    [again], [one], [mended], [redriven] = (
+        reader.shown(delivery("failed", failed, *runs, status=503, attempt=attempt))
+        for runs, attempt in ((done, 2), (done[:1], 3), ([{**failed, "outcome": "handled"}, *done], 1), (done, 1))
+    )
+
+    assert again.text.endswith("orders.bill failed (KeyError: 'x'), 2 others done")
+    assert one.text.endswith("orders.bill failed (KeyError: 'x'), 1 other done")
+    assert mended.text.count("duplicate (already handled)") == redriven.text.count("duplicate (already handled)") == 2
+
+
+def test_an_event_that_used_up_its_attempts_is_told_with_what_to_do(reader: LogReader) -> None:
+    [shown] = reader.shown(logged("used up", {"line": "given_up", "delivery_attempt": 3}))
+
+    assert shown == Shown(
+        "dead letter",
+        "order_state_changed ORD-1 abababababab: used up 3 delivery attempts. "
+        "Once the handler is mended: relay dead-letters redrive",
+    )
+
+
+def test_one_delivery_is_counted_in_the_singular() -> None:
+    assert [counted({"handled": count}) for count in (1, 2)] == ["1 delivery: 1 handled", "2 deliveries: 2 handled"]
 
 
 @pytest.mark.parametrize("mode", LogContent)
@@ -142,6 +172,19 @@ def test_lines_fit_the_terminal(width: int) -> None:
     assert lines[0].startswith("12:00:00  error        long long")
     assert all(line.startswith(" " * 23) for line in lines[1:])
     assert "".join("".join(lines).split()).count("x") == 300
+
+
+def test_a_traceback_keeps_its_depth_and_no_marks_without_their_code() -> None:
+    code = "    amounts[event.order_id] += compute(event.order_id, {'one': 1, 'two': 2})['three']"
+    shown = Shown("error", f"It failed\nTraceback (most recent call last):\n{code}\n    {'^' * 60}\nKeyError: 1")
+
+    lines = lines_of(shown, at=AT, width=80)
+
+    assert [line[23:] for line in lines[2:]] == [
+        "    amounts[event.order_id] += compute(event.order_id,",
+        "    {'one': 1, 'two': 2})['three']",
+        "KeyError: 1",
+    ]
 
 
 def test_a_url_is_never_broken_and_stands_alone_where_it_does_not_fit() -> None:
