@@ -52,7 +52,9 @@ def _mended_locally(finding: Finding) -> Finding:
         log = f"{LOGS}/{finding.check.split()[0]}.log"
         return replace(finding, text=f"{finding.text}; the terminal of the local run and {log} say why", commands=())
     if finding.check == PUBSUB:
-        text = f"the emulator is gone, and the events in it: {LOGS}/emulator.log says why; start the run again"
+        text = (
+            f"the emulator does not answer; its log: {LOGS}/emulator.log. Unless an outage is being played, start again"
+        )
         return replace(finding, text=text, commands=("make run",))
     # gcloud would change a project of this name on Google Cloud.
     if any(command.startswith("gcloud ") for command in finding.commands):

@@ -12,6 +12,7 @@ from requests.adapters import BaseAdapter
 from relay.doctor.cloud import GOOGLE, Cloud
 from relay.doctor.examination import examine
 from relay.doctor.findings import Verdict
+from relay.settings.commands import LOCAL_RUN_URL
 from relay.settings.doctor import DoctorSettings
 
 PLACE = {"GOOGLE_CLOUD_PROJECT": "test-relay"}
@@ -54,6 +55,20 @@ def test_google_out_of_reach_is_one_finding_and_each_api_is_asked_once() -> None
     assert (told.check, told.verdict) == ("Pub/Sub", Verdict.BAD)
     assert "gcloud auth application-default login" in told.text
     assert len(asked) == len(set(asked)) > 1
+
+
+def test_a_local_run_without_its_emulator_is_one_finding_that_says_what_to_do() -> None:
+    def fail(_: requests.PreparedRequest) -> requests.Response:
+        raise requests.ConnectionError
+
+    local = {**PLACE, "PUBSUB_EMULATOR_HOST": "127.0.0.1:9", LOCAL_RUN_URL: "http://127.0.0.1:9"}
+    cloud = Cloud(answering(fail), {"pubsub": "http://127.0.0.1:9/v1"})
+
+    findings = examine(cloud, DoctorSettings.from_environ(local), local)
+
+    [told] = [finding for finding in findings if "the emulator" in finding.text or "topic" in finding.check]
+    assert told.text.startswith("the emulator does not answer; its log: .relay/logs/emulator.log")
+    assert told.commands == ("make run",)
 
 
 @pytest.mark.parametrize(
