@@ -110,19 +110,19 @@ def history_of(entries: Sequence[Entry], *, now: datetime | None = None) -> Hist
         event_id=labels.get("event_id", ""),
         event_type=labels.get("event_type", ""),
         order_id=labels.get("order_id", ""),
-        steps=tuple(_step(entry) for entry in entries),
+        steps=tuple(_step(entry, entries) for entry in entries),
         whereabouts=whereabouts,
         caveat=_caveat(whereabouts, lines),
     )
 
 
-def _step(entry: Entry) -> Step:
+def _step(entry: Entry, entries: Sequence[Entry]) -> Step:
     fields = entry.fields
     match entry.kind:
         case "webhook":
             return _answered_step(entry, "received", _webhook_text(fields))
         case "delivery":
-            return _answered_step(entry, _name_of_delivery(entry), _delivery_text(entry))
+            return _answered_step(entry, _name_of_delivery(entry, entries), _delivery_text(entry))
         case "given_up":
             return Step(time=entry.time, name="given up", text=str(fields.get("message", "")))
         case _:
@@ -130,10 +130,13 @@ def _step(entry: Entry) -> Step:
             return Step(time=entry.time, name="log", text=text, outcome=entry.severity)
 
 
-def _name_of_delivery(entry: Entry) -> str:
-    if entry.number("generation"):
-        # A replay and `relay rerun` make a new generation, too, without a redrive.
-        return "run again" if entry.fields.get("redrives") == 0 else "redriven"
+def _name_of_delivery(entry: Entry, entries: Sequence[Entry]) -> str:
+    generation = entry.number("generation")
+    if generation:
+        # A replay and `relay rerun` make a new generation, too, and leave the number of redrives as it was.
+        before = (one.number("redrives") for one in entries if one.number("generation") < generation)
+        is_redriven = "redrives" not in entry.fields or entry.number("redrives") > max(before, default=0)
+        return "redriven" if is_redriven else "run again"
     return "caught up" if entry.fields.get("synthetic") else "delivered"
 
 

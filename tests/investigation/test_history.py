@@ -34,12 +34,19 @@ def given_up(second: int = 3, **more: Any) -> dict[str, Any]:
 
 
 def test_a_redrive_and_another_run_have_names_of_their_own() -> None:
-    lines = [delivery("handled"), delivery("handled", 3, generation=9, redrives=1)]
-    lines.append(delivery("handled", 4, generation=10, redrives=0))
+    generations = [(0, 0), (8, 0), (9, 1), (9, 1), (10, 1), (11, 2)]
+    lines = [delivery("handled", generation=number, redrives=redrives) for number, redrives in generations]
 
     [history] = histories(read_entries(printed(*lines)), event_id=EVENT)
 
-    assert [step.name for step in history.steps] == ["delivered", "redriven", "run again"]
+    assert [step.name for step in history.steps] == [
+        "delivered",
+        "run again",
+        "redriven",
+        "redriven",
+        "run again",
+        "redriven",
+    ]
 
 
 def printed(*fields: dict[str, Any], labels: dict[str, str] = LABELS) -> str:
