@@ -54,7 +54,7 @@ def test_missing_credentials_are_one_line() -> None:
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [(f"http://127.0.0.1:{free_port()}", "connection refused"), ("https://nosuch.invalid", "unknown host")],
+    [("http://127.0.0.1:1", "connection refused"), ("https://nosuch.invalid", "unknown host")],
 )
 def test_an_api_that_is_not_there_is_told_soon(url: str, why: str) -> None:
     line = said({**ONESTOCK, "ONESTOCK_API_URL": url}, "webhooks", "list")
