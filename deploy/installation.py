@@ -186,10 +186,10 @@ class Installation:
         """Return the e-mail of the service account of `role`: build, receiver, worker or push."""
         return f"onestock-{role}@{self.project}.iam.gserviceaccount.com"
 
-    @property
-    def pubsub_agent(self) -> str:
-        """The account that Pub/Sub itself acts as in this project."""
-        return f"service-{self.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    def member(self, role: str) -> str:
+        """Return the account of `role` as a policy names it; that of `pubsub` is the one that Pub/Sub acts as."""
+        agent = f"service-{self.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+        return f"serviceAccount:{agent if role == 'pubsub' else self.account(role)}"
 
     @property
     def worker_url(self) -> str:
@@ -208,6 +208,11 @@ class Installation:
     def image(self) -> str:
         """The image's name, without tag or digest."""
         return f"{self.region}-docker.pkg.dev/{self.project}/{self.repository}/relay"
+
+    @property
+    def is_behind_a_load_balancer(self) -> bool:
+        """Whether Cloud Run answers 404 to whoever calls the receiver, or a tag of it, at its own address."""
+        return self.receiver_ingress != "all"
 
     @property
     def calls_onestock(self) -> bool:

@@ -1,10 +1,10 @@
-"""What can be declared: APIs, resources, grants, first values of secrets. Each says what is missing, given what is.
+"""What can be declared: APIs, resources, grants. Each says what is missing, given what is.
 
 No I/O: `plan.py` reads and changes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -107,6 +107,8 @@ class Resource(Item):
     delete: Command | None = None
     """None: it goes with something else, or a teardown leaves it."""
     stdin: str = ""
+    is_applied: bool = True
+    """False: apply leaves it as it is, and a teardown deletes it."""
 
     def existing(self, found: Found) -> dict[str, Any] | None:
         """Return the resource as it is, None if it is not there."""
@@ -123,6 +125,8 @@ class Resource(Item):
     def changes(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
         existing = self.existing(found)
+        if not self.is_applied:
+            return
         if existing is None:
             command = self.create + self._flags(self.flags or ())
             yield Change(what=f"create {self.what}", command=command, stdin=self.stdin, kind=self._kind)
@@ -174,6 +178,15 @@ class Grant(Item):
     role: str
     condition: str = ""
     """An expression; empty for a grant without one."""
+
+    @classmethod
+    def on_resource(cls, on: Resource, member: str, role: str) -> "Grant":
+        """Return a grant on what is declared: gcloud names it as its list does, and by its identity."""
+        where = on.listed_by.index("list")
+        [name] = on.identity.values()
+        return cls(
+            group=on.listed_by[:where], name=name, flags=on.listed_by[where + 1 :], on=on, member=member, role=role
+        )
 
     @property
     def policy(self) -> Command:
@@ -244,30 +257,6 @@ class AgentGrants(Item):
     def removals(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
         return chain.from_iterable(grant.removals(found) for grant in self.grants)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstValue(Item):
-    """The first version of a secret; later ones are added by a person."""
-
-    secret: Resource
-    name: str
-    value: Callable[[], str]
-
-    @property
-    def _versions(self) -> Command:
-        return ("secrets", "versions", "list", self.name, "--filter=state=ENABLED", "--limit=1")
-
-    def lookups(self, found: Found) -> Iterator[Command]:
-        """See `Item`."""
-        if self.secret.existing(found):
-            yield self._versions
-
-    def changes(self, found: Found) -> Iterator[Change]:
-        """See `Item`."""
-        if not found.rows(self._versions):
-            command = ("secrets", "versions", "add", self.name, "--data-file=-")
-            yield Change(what=f"give secret {self.name} its first value", command=command, stdin=self.value())
 
 
 def agrees(wanted: Any, found: Any) -> bool:

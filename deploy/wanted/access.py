@@ -29,7 +29,6 @@ _ROLES_OF_THE_BUILD = (
     "roles/run.admin",  # the services, and who may call them
     "roles/serviceusage.serviceUsageConsumer",  # which APIs are on; calls count for this project
 )
-_SIGNS_TOKENS = "roles/iam.serviceAccountTokenCreator"
 
 
 def account(installation: Installation, role: str, what: str) -> Resource:
@@ -59,27 +58,21 @@ def items(installation: Installation) -> list[Item]:
         ("compute.googleapis.com", installation.armor_policy),
     )
     apis = Apis((*_APIS, *(api for api, is_used in optional if is_used)))
-    builder = f"serviceAccount:{build.identity['email']}"
+    builder = installation.member("build")
     return [
         apis,
         build,
         receiver,
         worker,
         push,
-        *(_in_project(installation, builder, role) for role in _ROLES_OF_THE_BUILD),
-        *(_on_account(each, builder, "roles/iam.serviceAccountUser") for each in (receiver, worker, push)),
+        *(
+            Grant(group=("projects",), name=installation.project, member=builder, role=role)
+            for role in _ROLES_OF_THE_BUILD
+        ),
+        *(Grant.on_resource(each, builder, "roles/iam.serviceAccountUser") for each in (receiver, worker, push)),
         # Projects that used Pub/Sub before April 2021 need it; elsewhere it repeats what Pub/Sub's agent may do.
         AgentGrants(
             service="pubsub.googleapis.com",
-            grants=(_on_account(push, f"serviceAccount:{installation.pubsub_agent}", _SIGNS_TOKENS),),
+            grants=(Grant.on_resource(push, installation.member("pubsub"), "roles/iam.serviceAccountTokenCreator"),),
         ),
     ]
-
-
-def _in_project(installation: Installation, member: str, role: str) -> Grant:
-    return Grant(group=("projects",), name=installation.project, member=member, role=role)
-
-
-def _on_account(resource: Resource, member: str, role: str) -> Grant:
-    email = resource.identity["email"]
-    return Grant(group=("iam", "service-accounts"), name=email, on=resource, member=member, role=role)

@@ -41,7 +41,7 @@ def items(installation: Installation) -> list[Item]:
     writes = Grant(
         group=("projects",),
         name=installation.project,
-        member=f"serviceAccount:{installation.pubsub_agent}",
+        member=installation.member("pubsub"),
         role="roles/bigquery.dataEditor",
         condition=f'resource.name.startsWith("projects/{installation.project}/datasets/{dataset}")',
     )

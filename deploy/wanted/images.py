@@ -21,14 +21,7 @@ def items(installation: Installation) -> list[Item]:
         update=(*group, "update", installation.repository, where, *flags),
         delete=(*group, "delete", installation.repository, where),
     )
-    writes = Grant(
-        group=group,
-        name=installation.repository,
-        flags=(where,),
-        on=repository,
-        member=f"serviceAccount:{installation.account('build')}",
-        role="roles/artifactregistry.writer",
-    )
+    writes = Grant.on_resource(repository, installation.member("build"), "roles/artifactregistry.writer")
     return [*_sources(installation), repository, writes]
 
 
@@ -48,6 +41,6 @@ def _sources(installation: Installation) -> list[Item]:
         update=(*group, "update", url, "--uniform-bucket-level-access", "--public-access-prevention"),
         delete=("storage", "rm", "--recursive", url),
     )
-    builder = f"serviceAccount:{installation.account('build')}"
+    builder = installation.member("build")
     reads = Grant(group=group, name=url, on=bucket, member=builder, role="roles/storage.objectViewer")
     return [bucket, reads]

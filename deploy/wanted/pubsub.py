@@ -1,13 +1,13 @@
 """Topics, subscriptions, and who may publish. Their settings are those of the local run (relay/topology.toml)."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from deploy.gcloud import Command
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Change, Found, Grant, Item, Resource
+from deploy.resources import AgentGrants, Grant, Item, Resource
 from deploy.topology import DECLARED
 
 _PUSHED = DECLARED["subscription"]
@@ -19,26 +19,6 @@ _SUBSCRIPTIONS = ("pubsub", "subscriptions")
 TOPICS_LISTED: Command = (*_TOPICS, "list")
 _DAY_SECONDS = 86_400
 _PUBLISHER = "roles/pubsub.publisher"
-_SUBSCRIBER = "roles/pubsub.subscriber"
-
-
-@dataclass(frozen=True, slots=True)
-class PauseMarker(Item):
-    """The topic that `relay pause` makes and `relay resume` deletes; apply leaves it as it is."""
-
-    topic: Resource
-
-    def lookups(self, found: Found) -> Iterator[Command]:
-        """See `Item`."""
-        return self.topic.lookups(found)
-
-    def changes(self, found: Found) -> Iterator[Change]:  # noqa: ARG002 - whether there is a pause is not ours
-        """Yield nothing."""
-        yield from ()
-
-    def removals(self, found: Found) -> Iterator[Change]:
-        """Yield what removes the topic: a teardown in a pause would leave it."""
-        return self.topic.removals(found)
 
 
 def items(installation: Installation) -> list[Item]:
@@ -48,23 +28,23 @@ def items(installation: Installation) -> list[Item]:
     dead_letters = topic(
         installation.pubsub_dead_letter_topic, retention=days(DECLARED["dead_letter_topic"]), regions=regions
     )
-    agent = f"serviceAccount:{installation.pubsub_agent}"
+    agent = installation.member("pubsub")
     push = _push(installation)
     return [
         dead_letters,
         events,
         _dead_letters_pull(installation),
         push,
-        PauseMarker(topic(pause_marker(installation), retention=days(DECLARED["topic"]))),
+        dataclasses.replace(topic(pause_marker(installation), retention=days(DECLARED["topic"])), is_applied=False),
         AgentGrants(
             service=_API,
             grants=(
-                _grant(dead_letters, installation.pubsub_dead_letter_topic, agent, _PUBLISHER),
-                _grant(push, installation.pubsub_subscription, agent, _SUBSCRIBER),
+                Grant.on_resource(dead_letters, agent, _PUBLISHER),
+                Grant.on_resource(push, agent, "roles/pubsub.subscriber"),
             ),
         ),
-        _grant(events, installation.pubsub_topic, _account(installation, "receiver"), _PUBLISHER),
-        _grant(dead_letters, installation.pubsub_dead_letter_topic, _account(installation, "worker"), _PUBLISHER),
+        Grant.on_resource(events, installation.member("receiver"), _PUBLISHER),
+        Grant.on_resource(dead_letters, installation.member("worker"), _PUBLISHER),
     ]
 
 
@@ -117,7 +97,7 @@ def subscription(
 
 
 def pause_marker(installation: Installation) -> str:
-    """Return the topic that exists while the pushes are paused (relay/pubsub/pausing.py)."""
+    """Return the topic that `relay pause` makes and `relay resume` deletes (relay/pubsub/pausing.py)."""
     return f"{installation.pubsub_subscription}-paused"
 
 
@@ -174,15 +154,6 @@ def _dead_letters_pull(installation: Installation) -> Resource:
             "messageRetentionDuration": (f"--message-retention-duration={retention}",),
         },
     )
-
-
-def _grant(resource: Resource, name: str, member: str, role: str) -> Grant:
-    group = _TOPICS if resource.listed_by[1] == "topics" else _SUBSCRIPTIONS
-    return Grant(group=group, name=name, on=resource, member=member, role=role)
-
-
-def _account(installation: Installation, role: str) -> str:
-    return f"serviceAccount:{installation.account(role)}"
 
 
 def days(declared: Mapping[str, Any]) -> str:

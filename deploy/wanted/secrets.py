@@ -2,11 +2,37 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from deploy.errors import WrongUse
+from deploy.gcloud import Command
 from deploy.installation import Installation
-from deploy.resources import FirstValue, Grant, Item, Resource
+from deploy.resources import Change, Found, Grant, Item, Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstValue(Item):
+    """The first version of a secret; later ones are added by a person."""
+
+    secret: Resource
+    name: str
+    value: Callable[[], str]
+
+    @property
+    def _versions(self) -> Command:
+        return ("secrets", "versions", "list", self.name, "--filter=state=ENABLED", "--limit=1")
+
+    def lookups(self, found: Found) -> Iterator[Command]:
+        """See `Item`."""
+        if self.secret.existing(found):
+            yield self._versions
+
+    def changes(self, found: Found) -> Iterator[Change]:
+        """See `Item`."""
+        if not found.rows(self._versions):
+            command = ("secrets", "versions", "add", self.name, "--data-file=-")
+            yield Change(what=f"give secret {self.name} its first value", command=command, stdin=self.value())
 
 
 def items(installation: Installation) -> list[Item]:
@@ -30,16 +56,7 @@ def _secret(installation: Installation, name: str, *, reader: str, value: Callab
         delete=("secrets", "delete", name),
     )
     readers = {reader: "roles/secretmanager.secretAccessor", "build": "roles/secretmanager.viewer"}
-    grants = (
-        Grant(
-            group=("secrets",),
-            name=name,
-            on=secret,
-            member=f"serviceAccount:{installation.account(account)}",
-            role=role,
-        )
-        for account, role in readers.items()
-    )
+    grants = (Grant.on_resource(secret, installation.member(account), role) for account, role in readers.items())
     return [secret, FirstValue(secret=secret, name=name, value=value), *grants]
 
 

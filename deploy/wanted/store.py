@@ -39,7 +39,7 @@ def items(installation: Installation) -> list[Item]:
     access = Grant(
         group=("projects",),
         name=installation.project,
-        member=f"serviceAccount:{installation.account('worker')}",
+        member=installation.member("worker"),
         role="roles/datastore.user",
         condition=f'resource.name=="{name}"',
     )

@@ -1,5 +1,6 @@
 """What `python -m deploy` decides to change, given what it found."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 
 from deploy.errors import DeployError, WrongUse
 from deploy.installation import Installation, keep, read_kept
-from deploy.resources import ENABLED_APIS, Apis, Change, FirstValue, Found, Grant, Resource, agrees
-from deploy.wanted import GROUPS
+from deploy.resources import ENABLED_APIS, Apis, Change, Found, Grant, Resource, agrees
+from deploy.wanted import AFTERWARDS, GROUPS
+from deploy.wanted.secrets import FirstValue
 
 LIST = ("pubsub", "subscriptions", "list")
 SUBSCRIPTION = Resource(
@@ -25,6 +27,7 @@ SUBSCRIPTION = Resource(
 NAME = "projects/p/subscriptions/push"
 RIGHT = {"name": NAME, "topic": "events", "ackDeadlineSeconds": 600, "expirationPolicy": {}}
 GRANT = Grant(group=("projects",), name="p", member="user:a@example.com", role="roles/x", condition="c")
+MONITORED = Found({ENABLED_APIS: [{"config": {"name": "monitoring.googleapis.com"}}]})
 INSTALLATION = {"GOOGLE_CLOUD_PROJECT": "my-project", "PROJECT_NUMBER": "1"}
 
 
@@ -177,3 +180,22 @@ def test_a_build_that_gives_a_service_other_settings_goes_before_the_file() -> N
     installation = Installation.from_environ({**INSTALLATION, "_WORKER_MAX": "5"}, {"WORKER_MAX": "20"})
 
     assert installation.worker_max == "5"
+
+
+def test_every_policy_tells_the_channels_that_were_named_beside_those_it_tells_already() -> None:
+    named = [f"projects/my-project/notificationChannels/{number}" for number in (42, 43)]
+    policies = AFTERWARDS(Installation.from_environ({**INSTALLATION, "ALERT_CHANNELS": " ".join(named)}))
+    [listed_by] = {command for policy in policies for command in policy.lookups(MONITORED)}
+    [added] = AFTERWARDS(Installation.from_environ(INSTALLATION))[0].changes(MONITORED)
+    existing = {
+        **json.loads(added.stdin),
+        "name": "projects/my-project/alertPolicies/1",
+        "notificationChannels": ["by-hand"],
+    }
+
+    made = [json.loads(change.stdin) for policy in policies for change in policy.changes(MONITORED)]
+    [changed] = policies[0].changes(Found({listed_by: [existing]}))
+
+    assert len(made) == len(policies)
+    assert all(each["notificationChannels"] == named for each in made)
+    assert json.loads(changed.stdin) == {"notificationChannels": ["by-hand", *named]}
