@@ -53,10 +53,17 @@ def install() -> None:
     installation = with_somebody_to_tell(installation)
     _keep(installation)
     _apply(installation, gcloud, tuple(GROUPS), dry_run=False)
-    gcloud.submit(_build(installation))
-    url = Services(installation, gcloud).url("receiver")
+    gcloud.submit(build_command(installation))
+    at_load_balancer = installation.is_behind_a_load_balancer
+    url = "https://YOUR-LOAD-BALANCER" if at_load_balancer else Services(installation, gcloud).url("receiver")
     key = f"gcloud secrets versions access latest --secret={installation.hash_keys_secret}"
     click.echo(f"OneStock's webhooks go to {url}/webhooks/onestock/EVENT_TYPE, with the hash key of: {key}")
+
+
+@deploy.command()
+def image() -> None:
+    """Print the image's name, without tag or digest."""
+    click.echo(_start()[0].image)
 
 
 @deploy.command()
@@ -75,7 +82,6 @@ def smoke_test(*, within: int) -> None:
     """Call the receiver that was deployed and not promoted yet, and send one event the whole way to the worker."""
     installation, gcloud = _start()
     _try_receiver(installation, gcloud)
-    click.echo("receiver: answers as it must")
     click.echo(f"worker: {smoke.try_event(gcloud, installation, within_seconds=within)}")
 
 
@@ -173,12 +179,12 @@ def _is_installed(installation: Installation, gcloud: Gcloud) -> bool:
 
 
 def with_somebody_to_tell(installation: Installation) -> Installation:
-    """Ask for an e-mail address where nobody is told when an alert fires, and return the installation with it."""
+    """Ask for an address or a channel where nobody is told of an alert, and return the installation with it."""
     if installation.alert_email or installation.alert_channels:
         return installation
-    click.echo("Who is told when an alert fires? An e-mail address, or nothing: ", nl=False)
-    email = sys.stdin.readline().strip()
-    if not email:
+    click.echo("Who is told when an alert fires? An e-mail address, a channel's name, or nothing: ", nl=False)
+    told = sys.stdin.readline().strip()
+    if not told:
         click.secho(
             "\nWARNING: NOBODY IS TOLD WHEN AN ALERT FIRES. OneStock disables a webhook that fails and drops its "
             "events; set ALERT_EMAIL or ALERT_CHANNELS and run this again.",
@@ -186,7 +192,8 @@ def with_somebody_to_tell(installation: Installation) -> Installation:
             bold=True,
             err=True,
         )
-    return dataclasses.replace(installation, alert_email=email)
+    setting = "alert_channels" if "/notificationChannels/" in told else "alert_email"
+    return dataclasses.replace(installation, **{setting: told})
 
 
 def _keep(installation: Installation) -> None:
@@ -195,16 +202,13 @@ def _keep(installation: Installation) -> None:
         click.echo(f"{file} keeps what was chosen; commit it")
 
 
-def _build(installation: Installation) -> Command:
-    """Return the command that submits the build; it reads everything but these two from the kept file."""
-    chosen = {f"_{name}": value for name, value in installation.chosen().items() if name in {"REGION", "REPOSITORY"}}
-    substitutions = ",".join(f"{name}={value}" for name, value in chosen.items())
+def build_command(installation: Installation) -> Command:
+    """Return the command that submits the build, which reads every setting from the kept file."""
     return (
         # Only beta shows a log that Cloud Logging holds.
         *("beta", "builds", "submit", str(ROOT), f"--config={ROOT / 'cloudbuild.yaml'}"),
         f"--region={installation.region}",
         f"--gcs-source-staging-dir=gs://{installation.bucket}/source",
-        *((f"--substitutions={substitutions}",) if substitutions else ()),
     )
 
 
@@ -217,8 +221,15 @@ def _restart(installation: Installation, gcloud: Gcloud, role: str) -> None:
 
 
 def _try_receiver(installation: Installation, gcloud: Gcloud) -> None:
+    if installation.is_behind_a_load_balancer:
+        click.echo(
+            f"receiver: not called, since RECEIVER_INGRESS={installation.receiver_ingress} lets nobody in at the "
+            "candidate's own address; Cloud Run has found it healthy"
+        )
+        return
     url = Services(installation, gcloud).candidate_url("receiver")
     smoke.try_receiver(url, refuses_unsigned=installation.onestock_signature == "required")
+    click.echo("receiver: answers as it must")
 
 
 def _apply(installation: Installation, gcloud: Gcloud, groups: Sequence[str], *, dry_run: bool) -> int:

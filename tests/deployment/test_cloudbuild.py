@@ -7,6 +7,7 @@ import yaml
 from google.cloud.devtools.cloudbuild_v1.types import Build
 from google.protobuf.json_format import ParseDict
 
+from deploy.cli import build_command
 from deploy.installation import Installation
 from relay.local.services import ROOT
 from tests.deployment.conftest import Deployer
@@ -26,6 +27,18 @@ def test_gcloud_sends_the_whole_file_as_a_build(deployer: Deployer) -> None:
     assert sent == {key: value for key, value in BUILD.items() if key != "timeout"}
 
 
+def test_gcloud_shows_the_log_of_the_build_that_install_submits(deployer: Deployer) -> None:
+    installation = Installation.from_environ({"GOOGLE_CLOUD_PROJECT": "my-project", "PROJECT_NUMBER": "1"})
+    source = {str(ROOT): "--no-source"}
+    words = [source.get(word, word) for word in build_command(installation) if "--gcs-source" not in word]
+
+    ended = deployer.gcloud(*words)
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("Created [")
+    assert "only displays logs from Cloud Storage" not in ended.stderr
+
+
 def test_gcloud_refuses_a_key_that_it_does_not_know(deployer: Deployer) -> None:
     wrong = deployer.home / "cloudbuild.yaml"
     wrong.write_text((ROOT / "cloudbuild.yaml").read_text() + "retries: 3\n")
@@ -42,30 +55,26 @@ def test_it_is_a_build_for_the_api_too() -> None:
     assert [step.id for step in parsed.steps] == list(STEPS)
 
 
-def test_its_substitutions_are_settings_of_deploy_with_the_same_defaults() -> None:
-    declared = {f"_{name}": each.default for name, each in Installation.variables().items()}
-
-    assert BUILD["substitutions"].items() <= declared.items()
-
-
 def test_no_command_of_deploy_is_an_alpha_command() -> None:
     words = "".join(path.read_text() for path in (ROOT / "deploy").rglob("*.py"))
 
     assert '"alpha"' not in words
 
 
-def test_it_uses_no_substitution_that_is_not_declared() -> None:
+def test_it_knows_nothing_of_the_installation_but_the_project() -> None:
     used = set(re.findall(r"\$\{?(_?[A-Z][A-Z_]+)", yaml.safe_dump(BUILD)))
 
-    assert used <= {*BUILD["substitutions"], "PROJECT_ID", "BUILD_ID"}
+    assert "substitutions" not in BUILD
+    assert used == {"PROJECT_ID", "BUILD_ID"}
 
 
 def test_nothing_is_deployed_that_was_not_tested() -> None:
     order = list(STEPS)
 
-    assert set(STEPS["push"]["waitFor"]) == {"test", "build"}
-    assert all("waitFor" not in STEPS[step] for step in order[order.index("push") + 1 :])
-    assert order[order.index("push") + 1 :] == [
+    assert set(STEPS["name"]["waitFor"]) == {"test", "build"}
+    assert all("waitFor" not in STEPS[step] for step in order[order.index("name") + 1 :])
+    assert order[order.index("name") + 1 :] == [
+        "push",
         "apply",
         "deploy-worker",
         "promote-worker",

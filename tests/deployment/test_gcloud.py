@@ -122,6 +122,16 @@ def test_an_installation_without_anybody_to_tell_is_warned_about(typed: str, war
     assert ("NOBODY IS TOLD" in said) is warns
 
 
+def test_a_channel_that_is_there_already_can_be_told() -> None:
+    installation = Installation.from_environ({"GOOGLE_CLOUD_PROJECT": "my-project", "PROJECT_NUMBER": "1"})
+    channel = "projects/my-project/notificationChannels/42"
+
+    with CliRunner().isolation(input=f"{channel}\n"):
+        chosen = with_somebody_to_tell(installation)
+
+    assert chosen.chosen() == {"ALERT_CHANNELS": channel}
+
+
 def test_words_that_gcloud_does_not_know_are_an_error_at_once() -> None:
     google = Gcloud("my-project", is_fresh=True, sleep=lambda _: pytest.fail("waited"))
 

@@ -26,7 +26,7 @@ SETTINGS = {
     "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum; Pub/Sub's is 31d.
     "WORKER_MAX": "20",
 }
-STEPS = ["apply", "deploy-worker", "promote-worker", "deploy-receiver", "smoke", "promote-receiver"]
+STEPS = ["name", "push", "apply", "deploy-worker", "promote-worker", "deploy-receiver", "smoke", "promote-receiver"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def newcomer(cloud: GoogleCloud, tmp_path_factory: pytest.TempPathFactory) -> De
 @pytest.fixture(scope="module")
 def installed(newcomer: Deployer, cloud: GoogleCloud, candidate: Candidate) -> Iterator[Installed]:
     cloud.refusals.is_slow = True
-    with serving_requests(candidate.answer) as cloud.run.address:
+    front = cloud.run.front("onestock-receiver", candidate.answer, cloud.callers)
+    with serving_requests(front) as cloud.run.address:
         first = newcomer.run("install", stdin="on-call@example.com\n", **SETTINGS)
         cloud.refusals.is_slow = False
         before = len(cloud.calls)

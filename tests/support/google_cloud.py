@@ -117,7 +117,7 @@ class GoogleCloud:
             if request.method != "GET" and not call.path.endswith(":getIamPolicy"):
                 self.calls.append(call)
             if f"{api}/{rest}".startswith(PREFIX):
-                return self.run.answer(request, f"{api}/{rest}", body)
+                return self.run.answer(request, f"{api}/{rest}", body, url.netloc.removesuffix("-run.test"))
             return self._verb(call) if ":" in call.path.rpartition("/")[2] else self._resource(call)
 
     def _alone(self, call: Call) -> Reply:
@@ -147,11 +147,15 @@ class GoogleCloud:
         """Do what the worker does with a smoke event, if its pushes come to it and it accepts their tokens."""
         topics = f"http://{self.pubsub_emulator}/v1/projects/{self.project}/subscriptions"
         pushes = requests.get(f"{topics}/onestock-events-push", timeout=10).json().get("pushConfig", {})
-        path = f"projects/{self.project}/locations/europe-west1/services/onestock-worker"
-        callers = [binding["members"] for binding in self.policies.get(("run", path), {}).get("bindings", [])]
+        callers = self.callers("onestock-worker")
         if self.run.takes_push("onestock-worker", pushes, callers) and attributes["smoke"] == "true":
             fields = {"line": "delivery", "outcome": "handled", "event_id": attributes["event_id"]}
             self.log.append({"jsonPayload": fields})
+
+    def callers(self, service: str) -> set[str]:
+        """Return who is granted something on a service of Cloud Run."""
+        found = [policy for (_, path), policy in self.policies.items() if path.endswith(f"/services/{service}")]
+        return {member for policy in found for binding in policy.get("bindings", []) for member in binding["members"]}
 
     def _verb(self, call: Call) -> Reply:
         path, _, verb = call.path.rpartition(":")
