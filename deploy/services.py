@@ -33,18 +33,22 @@ class Services:
     def deploy(self, role: str, image: str) -> None:
         """Deploy `image` as the receiver or the worker. All traffic stays where it is, but at the very first time.
 
-        Raises WrongUse for an image that is named by tag: a tag can move between the two deployments.
+        Raises WrongUse for an image that is named by tag: a tag can move between the two deployments. Raises
+        DeployError where its callers may not be granted access; a service that runs is then left as it is.
         """
         if not _BY_DIGEST.fullmatch(image):
             raise WrongUse(f"{image}: name the image by its digest, NAME@sha256:...")
         name = self.name(role)
-        later = ("--no-traffic",) if self._running(name) else ()
+        runs = self.exists(role)
+        if runs:
+            self._admit_callers(role)  # Before: the new setting of the invoker check holds for what serves, too.
+        later = ("--no-traffic",) if runs else ()
         shape = self._receiver() if role == "receiver" else self._worker()
         self.gcloud.change(
             (*("run", "deploy", name, self._where, f"--image={image}", f"--tag={CANDIDATE}"), *later, *shape)
         )
-        if role == "worker":
-            plan.carry_out(self.gcloud, plan.changes(self.gcloud, [self._caller(name)]), say=lambda _: None)
+        if not runs:
+            self._admit_callers(role)
 
     def candidate_url(self, role: str) -> str:
         """Return where the revision deployed last can be called before it has traffic. Raises DeployError."""
@@ -114,20 +118,33 @@ class Services:
             raise DeployError(f"{name}: there is no such service in {self.installation.region}; deploy it first")
         return service
 
-    def _caller(self, name: str) -> Grant:
-        push = f"serviceAccount:{self.installation.account('push')}"
-        group = ("run", "services")
-        return Grant(group=group, name=name, flags=(self._where,), member=push, role="roles/run.invoker")
+    def _admit_callers(self, role: str) -> None:
+        settings, is_public = self.installation, role == "receiver"
+        if is_public and settings.receiver_access == "no-iam-check":
+            return
+        grant = Grant(
+            group=("run", "services"),
+            name=self.name(role),
+            flags=(self._where,),
+            member="allUsers" if is_public else settings.member("push"),
+            role="roles/run.invoker",
+        )
+        try:
+            for change in plan.changes(self.gcloud, [grant]):
+                # An organisation's refusal does not pass by waiting.
+                self.gcloud.change(change.command, patience_seconds=0 if is_public else change.patience_seconds)
+        except DeployError as error:
+            advice = "; where allUsers is refused, set RECEIVER_ACCESS=no-iam-check" if is_public else ""
+            raise DeployError(f"{error}{advice}") from error
 
     def _receiver(self) -> Command:
         settings = self.installation
         # OneStock's signature is the authentication. Organisations that restrict sharing refuse a grant to allUsers.
-        without_check = ("--no-invoker-iam-check",)
-        access = without_check if settings.receiver_access == "no-iam-check" else _ALL_USERS
+        access = "--no-invoker-iam-check" if settings.receiver_access == "no-iam-check" else "--invoker-iam-check"
         return (
             *self._shape("receiver", settings.receiver_variables(), {"ONESTOCK_HASH_KEYS": settings.hash_keys_secret}),
             f"--ingress={settings.receiver_ingress}",
-            *access,
+            access,
             f"--timeout={RECEIVER_TIMEOUT_SECONDS}s",
             f"--concurrency={settings.receiver_concurrency}",
             f"--min={settings.receiver_min}",
@@ -180,9 +197,6 @@ class Services:
         """Return the newest version: pinned, so that a new key comes with a revision that can be taken back."""
         newest = self.gcloud.read(("secrets", "versions", "describe", "latest", f"--secret={secret}"))
         return str(newest["name"]).rpartition("/")[2]
-
-
-_ALL_USERS: Command = ("--invoker-iam-check", "--allow-unauthenticated")
 
 
 def _targets(service: dict[str, Any]) -> list[dict[str, Any]]:

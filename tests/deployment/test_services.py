@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import requests
 
 from deploy.wanted.pubsub import ACK_DEADLINE_SECONDS
 from relay.settings.receiver import ReceiverSettings
 from relay.settings.worker import WorkerSettings
 from tests.deployment.conftest import Deployer
 from tests.support.google_cloud import GoogleCloud
+from tests.support.google_refusals import Call
 from tests.support.serving import Reply, Request, serving_requests
 
 IMAGE = "europe-west1-docker.pkg.dev/test-relay/onestock/relay@sha256:"
@@ -21,6 +23,7 @@ SETTINGS = {
     "ONESTOCK_SITE_ID": "a-site",
     "ONESTOCK_USER_ID": "a-user",
     "ONESTOCK_HASH_KEYS": "a-test-hash-key",
+    "PUBSUB_ENDPOINT": "europe-west1-pubsub.googleapis.com:443",
     "ONESTOCK_PASSWORD": "a-test-password",
     "WORKER_SETTINGS": "RETENTION_SECONDS=4000000 LOG_CONTENT=off"
     " FORWARD_URLS=order_created=https://a.example.com *=https://b.example.com",
@@ -43,7 +46,8 @@ class Candidate:
 @pytest.fixture(scope="module")
 def candidate(cloud: GoogleCloud) -> Iterator[Candidate]:
     running = Candidate()
-    with serving_requests(running.answer) as cloud.run.address:
+    front = cloud.run.front("onestock-receiver", running.answer, cloud.callers)
+    with serving_requests(front) as cloud.run.address:
         yield running
 
 
@@ -136,6 +140,12 @@ def test_cloud_run_checks_the_pushes_and_log_lines_are_redacted(deployed: Deploy
     assert environ_of(deployed, "receiver")["LOG_CONTENT"] == "redacted"
 
 
+def test_both_services_use_the_regional_endpoint_of_pubsub(deployed: Deployer) -> None:
+    endpoints = [environ_of(deployed, role)["PUBSUB_ENDPOINT"] for role in ("receiver", "worker")]
+
+    assert endpoints == [SETTINGS["PUBSUB_ENDPOINT"]] * 2
+
+
 def test_the_receiver_has_a_thread_for_each_webhook_and_more_for_the_probes(deployed: Deployer) -> None:
     environ = environ_of(deployed, "receiver")
 
@@ -168,3 +178,82 @@ def test_an_image_is_named_by_its_digest(deployed: Deployer) -> None:
 
     assert ended.returncode == 2
     assert ended.stderr == "relay:latest: name the image by its digest, NAME@sha256:...\n"
+
+
+@pytest.mark.parametrize(
+    ("access", "is_unchecked", "callers"), [("all-users", "false", {"allUsers"}), ("no-iam-check", "true", set())]
+)
+def test_the_receiver_is_public_in_the_way_that_was_chosen(
+    deployed: Deployer, candidate: Candidate, access: str, is_unchecked: str, callers: set[str]
+) -> None:
+    deployed.cloud.refusals.refuses_public = False
+
+    deployed.did("service", "receiver", f"--image={FIRST}", RECEIVER_ACCESS=access)
+
+    candidate.asked.clear()
+    answered = requests.get(f"{deployed.cloud.run.address}/health", timeout=10)
+    granted = deployed.cloud.callers("onestock-receiver")
+    deployed.cloud.refusals.refuses_public = True
+    forget_callers(deployed, "onestock-receiver")
+    annotations = service_of(deployed, "receiver")["metadata"]["annotations"]
+    assert annotations["run.googleapis.com/invoker-iam-disabled"].lower() == is_unchecked
+    assert granted == callers
+    assert (answered.status_code, candidate.asked) == (200, ["GET /health"])
+
+
+@pytest.mark.parametrize("service", ["onestock-receiver", "first-receiver"])
+def test_where_the_organisation_refuses_all_users_it_is_said_and_what_serves_stays_public(
+    deployed: Deployer, service: str
+) -> None:
+    before = deployed.cloud.run.services.get(service)
+
+    ended = deployed.run(
+        "service", "receiver", f"--image={SECOND}", RECEIVER_ACCESS="all-users", RECEIVER_SERVICE=service
+    )
+
+    after = deployed.cloud.run.services[service]
+    assert ended.returncode == 1
+    assert "do not belong to a permitted customer" in ended.stderr
+    assert ended.stderr.endswith("where allUsers is refused, set RECEIVER_ACCESS=no-iam-check\n")
+    assert before in (after, None)
+
+
+def test_each_deployment_turns_the_workers_invoker_check_on(deployed: Deployer) -> None:
+    unchecked = "run.googleapis.com/invoker-iam-disabled"
+    service_of(deployed, "worker")["metadata"]["annotations"][unchecked] = "true"
+
+    deployed.did("service", "worker", f"--image={FIRST}")
+
+    assert service_of(deployed, "worker")["metadata"]["annotations"].get(unchecked, "false").lower() == "false"
+
+
+def test_a_rollback_is_one_change_and_a_restart_is_two(deployed: Deployer) -> None:
+    [first] = traffic_of(deployed, "receiver")
+    deployed.did("service", "receiver", f"--image={SECOND}")
+    deployed.did("promote", "receiver")
+    [second] = traffic_of(deployed, "receiver")
+
+    [rollback] = deployed.did("rollback", "receiver")
+    deploy, promote = deployed.did("restart", "receiver")
+
+    path = f"apis/serving.knative.dev/v1/namespaces/{deployed.cloud.project}/services/onestock-receiver"
+    assert {(call.api, call.method, call.path) for call in (rollback, deploy, promote)} == {("run", "PUT", path)}
+    assert first != second
+    assert shares(rollback) == shares(deploy) == {first: 100}
+    assert shares(promote) == {"": 100}
+    assert image_of(deploy) == image_of(promote) == FIRST
+
+
+def shares(change: Call) -> dict[str, int]:
+    """Return what share of the calls a change gives to each revision; "" is the latest."""
+    targets = change.body["spec"]["traffic"]
+    return {each.get("revisionName", ""): each["percent"] for each in targets if each.get("percent")}
+
+
+def image_of(change: Call) -> str:
+    return str(change.body["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def forget_callers(deployer: Deployer, service: str) -> None:
+    for key in [key for key in deployer.cloud.policies if key[1].endswith(f"/services/{service}")]:
+        del deployer.cloud.policies[key]

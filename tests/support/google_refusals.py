@@ -46,9 +46,9 @@ class Known(Protocol):
     agents: set[str]
 
 
-def refused(status: int, message: str) -> Reply:
+def refused(status: int, message: str, name: str = "") -> Reply:
     """Return Google's answer to what it does not do."""
-    return Reply({"error": {"code": status, "status": _STATUSES[status], "message": message}}, status)
+    return Reply({"error": {"code": status, "status": name or _STATUSES[status], "message": message}}, status)
 
 
 @dataclass
@@ -100,7 +100,9 @@ class Refusals:
         policy = asked.body.get("policy", asked.body)
         members = {member for binding in policy.get("bindings", []) for member in binding["members"]}
         if self.refuses_public and members & {"allUsers", "allAuthenticatedUsers"}:
-            return refused(400, "One or more users named in the policy do not belong to a permitted customer.")
+            # As in firebase-tools #2238.
+            text = "One or more users named in the policy do not belong to a permitted customer."
+            return refused(400, text, "FAILED_PRECONDITION")
         missing = sorted(member for member in members if not self._exists(member))
         return refused(400, f"Service account {missing[0]} does not exist.") if missing else None
 
