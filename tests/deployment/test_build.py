@@ -22,7 +22,7 @@ INGRESS = "run.googleapis.com/ingress"
 DEPLOYING = [name for name in list(STEPS)[list(STEPS).index("name") :] if name != "apply"]
 
 
-def built(deployer: Deployer, number: int, *names: str, within: int = 300) -> bool:
+def built(deployer: Deployer, number: int, *names: str, within: int = 10) -> bool:
     """Run these steps of a build, which knows nothing but its sources, and return whether it succeeded."""
     defaults = BUILD.get("substitutions", {})
     known = {**defaults, "PROJECT_ID": deployer.cloud.project, "PROJECT_NUMBER": NUMBER, "BUILD_ID": f"build-{number}"}
