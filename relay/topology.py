@@ -28,6 +28,7 @@ TOPIC_RETENTION_SECONDS: int = _DECLARED["topic"]["message_retention_days"] * _D
 SUBSCRIPTION_RETENTION_SECONDS: int = _PUSH["message_retention_days"] * _DAY_SECONDS
 DEAD_LETTER_TOPIC_RETENTION_SECONDS: int = _DECLARED["dead_letter_topic"]["message_retention_days"] * _DAY_SECONDS
 DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["message_retention_days"] * _DAY_SECONDS
+EMULATOR_DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["emulator_message_retention_days"] * _DAY_SECONDS
 LEAST_DEAD_LETTER_RETENTION_SECONDS: int = _DEAD_LETTERS["least_message_retention_days"] * _DAY_SECONDS
 DEAD_LETTER_ACK_DEADLINE_SECONDS: int = _DEAD_LETTERS["ack_deadline_seconds"]
 
@@ -56,6 +57,7 @@ class Topology:
     min_backoff_seconds: int = _PUSH["min_backoff_seconds"]
     max_backoff_seconds: int = _PUSH["max_backoff_seconds"]
     max_delivery_attempts: int = MAX_DELIVERY_ATTEMPTS
+    dead_letter_retention_seconds: int = DEAD_LETTER_RETENTION_SECONDS
     has_dead_letter_policy: bool = True
     """False where somebody else counts the attempts and forwards to the dead-letter topic (relay.local.pushes)."""
 
@@ -87,6 +89,7 @@ def local_topology(*, push_endpoint: str) -> Topology:
         push_endpoint=push_endpoint,
         min_backoff_seconds=1,
         max_backoff_seconds=5,
+        dead_letter_retention_seconds=EMULATOR_DEAD_LETTER_RETENTION_SECONDS,
         has_dead_letter_policy=False,
     )
 

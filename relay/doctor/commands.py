@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from relay.doctor.facts import EVERYBODY, Service
 from relay.settings.doctor import DoctorSettings
 from relay.topology import (
+    DEAD_LETTER_ACK_DEADLINE_SECONDS,
     DEAD_LETTER_TOPIC_RETENTION_SECONDS,
     SUBSCRIPTION_RETENTION_SECONDS,
     TOPIC_RETENTION_SECONDS,
@@ -51,9 +52,9 @@ def delete_subscription(wanted: Topology, name: str) -> str:
     return _pubsub("subscriptions delete", name, wanted.project)
 
 
-def seek_back(wanted: Topology, name: str, period: str) -> str:
-    """Return the command that makes the topic's retained messages of the last `period` undelivered again."""
-    moment = f"\"$(date -u -d '{period} ago' +%Y-%m-%dT%H:%M:%SZ)\""
+def seek_back(wanted: Topology, name: str, retention_seconds: int) -> str:
+    """Return the command that makes all messages that the topic has kept undelivered again."""
+    moment = f"\"$(date -u -d '{retention_seconds // _DAY_SECONDS} days ago' +%Y-%m-%dT%H:%M:%SZ)\""
     return f"{_pubsub('subscriptions seek', name, wanted.project)} --time={moment}"
 
 
@@ -75,10 +76,17 @@ def create_push_subscription(wanted: Topology, identity: tuple[str, ...]) -> str
     )
 
 
-def create_dead_letter_subscription(wanted: Topology, retention_seconds: float) -> str:
+def create_dead_letter_subscription(wanted: Topology) -> str:
     """Return the command that creates the pull subscription that keeps the dead letters."""
-    flags = (f"--topic={wanted.dead_letter_topic}", "--ack-deadline=60", NEVER, retention(retention_seconds))
-    return _pubsub("subscriptions create", wanted.dead_letter_subscription, wanted.project, *flags)
+    return _pubsub(
+        "subscriptions create",
+        wanted.dead_letter_subscription,
+        wanted.project,
+        f"--topic={wanted.dead_letter_topic}",
+        f"--ack-deadline={DEAD_LETTER_ACK_DEADLINE_SECONDS}",
+        NEVER,
+        retention(wanted.dead_letter_retention_seconds),
+    )
 
 
 def back_off(wanted: Topology) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from relay.doctor.gathering import gather
 from relay.doctor.local_run import is_local_run, of_local_run
 from relay.doctor.running import Answers
 from relay.settings.doctor import DoctorSettings
-from relay.topology import Topology, local_topology
+from relay.topology import EMULATOR_DEAD_LETTER_RETENTION_SECONDS, Topology, local_topology
 
 _NO_URL = Unreadable("nobody knows its address; set RECEIVER_URL and WORKER_URL")
 
@@ -20,8 +20,7 @@ def examine(cloud: Cloud, settings: DoctorSettings, environ: Mapping[str, str]) 
     """Return the findings of every check. On an emulator the services' settings are those in `environ`."""
     facts = gather(cloud, settings, environ)
     is_local = is_local_run(settings, environ)
-    limits = local_topology(push_endpoint="") if is_local else Topology(project=settings.project, push_endpoint="")
-    wanted = wanted_by(settings, facts.worker, limits)
+    wanted = wanted_by(settings, facts.worker, _limits(settings, is_local=is_local))
     findings = push.after_resume(_findings(cloud, facts, wanted), facts, wanted)
     told = _with_one_outage(findings, cloud.outages, settings)
     return list(of_local_run(told) if is_local else told)
@@ -60,6 +59,15 @@ def _findings(cloud: Cloud, facts: Facts, wanted: Topology) -> list[Finding]:
         *running.check(facts, _answers(cloud, facts)),
         *alerts.check(facts),
     ]
+
+
+def _limits(settings: DoctorSettings, *, is_local: bool) -> Topology:
+    if is_local:
+        return local_topology(push_endpoint="")
+    limits = Topology(project=settings.project, push_endpoint="")
+    if settings.emulator_host is not None:
+        return replace(limits, dead_letter_retention_seconds=EMULATOR_DEAD_LETTER_RETENTION_SECONDS)
+    return limits
 
 
 def wanted_by(settings: DoctorSettings, worker: Service | Missing, limits: Topology) -> Topology:

@@ -6,7 +6,7 @@ from relay.doctor import commands
 from relay.doctor.facts import DeadLetterPolicy, Facts, Subscription
 from relay.doctor.findings import Finding, bad, good, judged, unknown
 from relay.doctor.topics import exists
-from relay.topology import SUBSCRIPTION_RETENTION_SECONDS, Topology
+from relay.topology import SUBSCRIPTION_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
 
 MIN_HOURS_OF_ATTEMPTS = 6  # A worker that is broken overnight must not empty the subscription into the dead letters.
 
@@ -40,7 +40,7 @@ def _made_anew(wanted: Topology, identity: tuple[str, ...]) -> tuple[str, ...]:
     return (
         commands.delete_subscription(wanted, wanted.subscription),
         commands.create_push_subscription(wanted, identity),
-        commands.seek_back(wanted, wanted.subscription, "7 days"),
+        commands.seek_back(wanted, wanted.subscription, TOPIC_RETENTION_SECONDS),
     )
 
 

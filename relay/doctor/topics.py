@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from relay.doctor import commands
 from relay.doctor.facts import Facts, Missing, Subscription, Topic
 from relay.doctor.findings import Absent, Finding, Unreadable, bad, good, judged, unknown
-from relay.topology import LEAST_DEAD_LETTER_RETENTION_SECONDS, TOPIC_RETENTION_SECONDS, Topology
+from relay.topology import (
+    DEAD_LETTER_TOPIC_RETENTION_SECONDS,
+    LEAST_DEAD_LETTER_RETENTION_SECONDS,
+    TOPIC_RETENTION_SECONDS,
+    Topology,
+)
 
 
 def check(facts: Facts, wanted: Topology, *, identity: tuple[str, ...]) -> Iterator[Finding]:
@@ -21,7 +26,7 @@ def check(facts: Facts, wanted: Topology, *, identity: tuple[str, ...]) -> Itera
 
 
 def _dead_letter_subscription(facts: Facts, wanted: Topology) -> Iterator[Finding]:
-    create = commands.create_dead_letter_subscription(wanted, LEAST_DEAD_LETTER_RETENTION_SECONDS)
+    create = commands.create_dead_letter_subscription(wanted)
     found, name = facts.dead_letter_subscription, "the dead-letter subscription"
     yield exists("dead-letter subscription", wanted.dead_letter_subscription, found, create)
     yield judged("dead letters kept", found, lambda kept: _reads_dead_letters(kept, wanted), name=name)
@@ -62,10 +67,11 @@ def _reads_dead_letters(found: Subscription, wanted: Topology) -> Finding:
     check = "dead letters kept"
     name = wanted.dead_letter_subscription
     if found.topic != wanted.dead_letter_topic_path or found.detached:
-        create = commands.create_dead_letter_subscription(wanted, LEAST_DEAD_LETTER_RETENTION_SECONDS)
+        create = commands.create_dead_letter_subscription(wanted)
         delete = commands.delete_subscription(wanted, name)
+        seek = commands.seek_back(wanted, name, DEAD_LETTER_TOPIC_RETENTION_SECONDS)
         text = f"{name} reads {found.topic.rpartition('/')[2]}, not {wanted.dead_letter_topic}: dead letters are lost"
-        return bad(check, text, delete, create, commands.seek_back(wanted, name, "31 days"))
+        return bad(check, text, delete, create, seek)
     if found.push_config.push_endpoint:
         text = f"{name} pushes to {found.push_config.push_endpoint}; the dead-letters commands pull"
         return bad(check, text, commands.update_subscription(wanted, name, "--push-endpoint="))
@@ -84,7 +90,7 @@ def _dead_letter_expiry(found: Subscription, wanted: Topology) -> Finding:
 def _dead_letter_retention(found: Subscription, wanted: Topology) -> Finding:
     check, kept = "dead-letter retention", found.message_retention_duration
     if kept < LEAST_DEAD_LETTER_RETENTION_SECONDS:
-        flag = commands.retention(LEAST_DEAD_LETTER_RETENTION_SECONDS)
+        flag = commands.retention(wanted.dead_letter_retention_seconds)
         command = commands.update_subscription(wanted, wanted.dead_letter_subscription, flag)
         text = f"keeps a dead letter for {commands.days(kept)}: nobody may look at it in time"
         return bad(check, text, command)

@@ -16,7 +16,6 @@ from google.pubsub_v1 import (
 from relay.topology import (
     DEAD_LETTER_ACK_DEADLINE_SECONDS,
     DEAD_LETTER_TOPIC_RETENTION_SECONDS,
-    LEAST_DEAD_LETTER_RETENTION_SECONDS,
     SUBSCRIPTION_RETENTION_SECONDS,
     TOPIC_RETENTION_SECONDS,
     Topology,
@@ -73,7 +72,6 @@ def _dead_letter_subscription(topology: Topology) -> Subscription:
         name=topology.dead_letter_subscription_path,
         topic=topology.dead_letter_topic_path,
         ack_deadline_seconds=DEAD_LETTER_ACK_DEADLINE_SECONDS,
-        # The emulator refuses the declared retention.
-        message_retention_duration=Duration(seconds=LEAST_DEAD_LETTER_RETENTION_SECONDS),
+        message_retention_duration=Duration(seconds=topology.dead_letter_retention_seconds),
         expiration_policy=ExpirationPolicy(),
     )

@@ -22,6 +22,7 @@ from relay.pubsub.calls import CALL_SECONDS, RETRY, pubsub_errors
 from relay.pubsub.pace import Pace
 from relay.pubsub.publisher import Publisher
 from relay.pubsub.pull import Pulled, PullSubscription
+from relay.topology import TOPIC_RETENTION_SECONDS
 
 PUBLISH_BUDGET_SECONDS = 30
 EMULATOR_CANNOT_REPLAY = (
@@ -65,7 +66,8 @@ def check_retention(topic_path: str, since: datetime, now: datetime) -> None:
     if (now - since).total_seconds() > kept_seconds:
         raise PubSubError(
             f"{topic_path} keeps messages for {kept_seconds / 3600:g} h, which does not reach back to {since}; choose "
-            "a later time. For the future: gcloud pubsub topics update TOPIC --message-retention-duration=7d"
+            f"a later time. For the future: gcloud pubsub topics update {topic_path.rpartition('/')[2]} "
+            f"--message-retention-duration={TOPIC_RETENTION_SECONDS // 86_400}d"
         )
 
 

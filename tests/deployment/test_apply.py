@@ -16,7 +16,7 @@ from relay.pubsub import provisioning
 from relay.stores.firestore import COLLECTION
 from relay.stores.firestore_documents import fields_of
 from relay.stores.records import Record
-from relay.topology import Topology
+from relay.topology import EMULATOR_DEAD_LETTER_RETENTION_SECONDS, Topology
 from tests.deployment.conftest import Deployer, somebody
 from tests.support.google_cloud import NUMBER, GoogleCloud
 from tests.support.google_refusals import Call
@@ -32,7 +32,6 @@ SETTINGS = {
     "ONESTOCK_API_URL": "https://api.example.com",
     "ONESTOCK_HASH_KEYS": "a-test-hash-key",
     "ONESTOCK_PASSWORD": "a-test-password",
-    "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum; Pub/Sub's is 31d.
     "PUBSUB_REGIONS": "europe-west1",
 }
 OTHER = {"WORKER_SERVICE": "other-worker", "ALERT_EMAIL": "other@example.com", "DEAD_LETTER_RETENTION": "6d"}
@@ -83,6 +82,7 @@ def test_pubsub_is_as_in_the_local_run(applied: Applied, cloud: GoogleCloud) -> 
         dead_letter_topic=names[2],
         dead_letter_subscription=names[3],
         push_endpoint=f"{WORKER}/pubsub/push",
+        dead_letter_retention_seconds=EMULATOR_DEAD_LETTER_RETENTION_SECONDS,
     )
     provisioning.create(wanted)
 

@@ -1,5 +1,6 @@
 """`relay doctor` over Google's REST APIs: a deployment as deploy/ makes it is good, and each fault in it is found."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud.run_v2.types import Revision, Service
 from google.protobuf.json_format import ParseDict
 
+from deploy.installation import Installation
+from deploy.resources import Found
+from deploy.wanted import pubsub
 from relay.doctor.cloud import GOOGLE, Cloud
 from relay.doctor.examination import examine
 from relay.doctor.findings import Finding, Verdict
@@ -35,9 +39,9 @@ def apis(running_apis: GoogleApis) -> GoogleApis:
     return running_apis
 
 
-def examined(apis: GoogleApis) -> list[Finding]:
+def examined(apis: GoogleApis, **settings: str) -> list[Finding]:
     cloud = Cloud(AuthorizedSession(AnonymousCredentials()), dict.fromkeys(GOOGLE, apis.url))
-    return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT}), {})
+    return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT, **settings}), {})
 
 
 def bad_checks(findings: list[Finding]) -> set[str]:
@@ -172,7 +176,7 @@ def test_every_command_is_one_that_gcloud_knows(apis: GoogleApis, tmp_path: Path
 
 
 def test_what_deploy_applies_is_what_the_doctor_asks_for(deployer: Deployer, cloud: GoogleCloud) -> None:
-    deployer.did("apply", "pubsub", DEAD_LETTER_RETENTION="7d")  # The emulator's maximum.
+    deployer.did("apply", "pubsub")
     worker_url = f"https://onestock-worker-{NUMBER}.europe-west1.run.app"
     settings = {"GOOGLE_CLOUD_PROJECT": cloud.project, "WORKER_URL": worker_url}
 
@@ -183,6 +187,32 @@ def test_what_deploy_applies_is_what_the_doctor_asks_for(deployer: Deployer, clo
     assert bad_checks(findings) == set()
     assert good >= {"topic subscribed", "push endpoint", "ack deadline", "back-off", "expiry", "ordering", "filter"}
     assert good >= {"dead-letter policy", "dead-letter publisher", "dead-letter subscriber", "dead-letter expiry"}
+
+
+def test_what_is_missing_is_made_as_deploy_makes_it(apis: GoogleApis) -> None:
+    FAULTS["nothing on Pub/Sub"][0](apis.resources)
+    installation = Installation(project=google.PROJECT, project_number=google.NUMBER)
+    set_variable(apis.resources, google.WORKING, "PUSH_AUDIENCE", installation.worker_url)
+    deployed = plan_of(installation)
+
+    printed = [shlex.split(command)[1:] for command in commands_of(apis, WORKER_URL=installation.worker_url)]
+
+    made = {words[3]: set(words) - {f"--project={google.PROJECT}"} for words in printed if "create" in words}
+    assert made == deployed
+    assert "--message-retention-duration=31d" in made["onestock-dead-letters-pull"]
+
+
+def plan_of(installation: Installation) -> dict[str, set[str]]:
+    """Return the words of the commands with which deploy makes topics and subscriptions, by name."""
+    nothing = Found({})
+    changes = [change for item in pubsub.items(installation) for change in item.changes(nothing)]
+    commands = [change.command for change in changes if change.command[0] == "pubsub"]
+    return {command[3]: set(command) for command in commands if command[2] == "create"}
+
+
+def commands_of(apis: GoogleApis, **settings: str) -> set[str]:
+    """Return the commands that the doctor prints."""
+    return {command for finding in examined(apis, **settings) for command in finding.commands}
 
 
 def test_the_collection_is_the_stores_own() -> None:

@@ -30,7 +30,6 @@ IMAGE = f"europe-west1-docker.pkg.dev/p/onestock/relay@sha256:{'a' * 64}"
 ADDRESS = "on-call@example.com"
 SETTINGS = {
     "ONESTOCK_HASH_KEYS": "a-hash-key-made-for-this-test",
-    "DEAD_LETTER_RETENTION": "7d",  # The emulator's maximum.
     "ALERT_EMAIL": ADDRESS,
 }
 AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -224,6 +223,17 @@ def test_a_planted_fault_is_named_and_its_commands_mend_it(name: str, installati
     assert (status, set(bad(findings))) == (1, checks)
     assert all(bad(findings).values())
     assert (status_after, bad(after)) == (0, {})
+
+
+def test_what_doctor_mends_the_next_apply_leaves_as_it_is(installation: Installation) -> None:
+    plant, _ = FAULTS["nobody keeps the dead letters"]
+    plant(installation)
+
+    _, findings = installation.examine()
+    for [command] in bad(findings).values():
+        installation.run(command)
+
+    assert installation.deployer.did("apply", "pubsub") == []
 
 
 def test_in_a_pause_a_command_that_would_end_it_comes_after_resume_and_says_so(installation: Installation) -> None:

@@ -21,6 +21,7 @@ from tests.support.cloud_build import CloudBuild
 from tests.support.cloud_run import PREFIX, CloudRun
 from tests.support.gcloud import warmth
 from tests.support.google_refusals import Call, Refusals, refused
+from tests.support.long_retention import LongRetention
 from tests.support.serving import Reply, Request, serving_requests
 
 NUMBER = "123456789012"
@@ -46,6 +47,7 @@ class GoogleCloud:
     agents: set[str] = field(default_factory=set)
     """The e-mails of Google's own accounts in the project that exist."""
     log: list[dict[str, Any]] = field(default_factory=list)
+    retention: LongRetention = field(default_factory=LongRetention)
     run: CloudRun = field(default_factory=CloudRun)
     build: CloudBuild = field(default_factory=CloudBuild)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -138,10 +140,11 @@ class GoogleCloud:
         if request.method != "GET":
             self.calls.append(Call("pubsub", request.method, _without_version(path), query, body))
         url = f"http://{self.pubsub_emulator}/{path}"
-        answered = requests.request(request.method, url, data=request.body, timeout=10)
+        sent = json.dumps(self.retention.sent(_without_version(path.partition("?")[0]), body)) if body else None
+        answered = requests.request(request.method, url, data=sent, timeout=10)
         if path.endswith(":publish") or ":publish?" in path:
             self._push(body["messages"][0]["attributes"])
-        return Reply(answered.json(), answered.status_code)
+        return Reply(self.retention.shown(answered.json()), answered.status_code)
 
     def _push(self, attributes: dict[str, str]) -> None:
         """Do what the worker does with a smoke event, if its pushes come to it and it accepts their tokens."""

@@ -17,7 +17,7 @@ from relay.local.processes import Child
 from relay.local.services import ROOT
 from relay.local.simulator import send
 from relay.pubsub import provisioning
-from relay.topology import Topology
+from relay.topology import EMULATOR_DEAD_LETTER_RETENTION_SECONDS, Topology
 from tests.support.warm_relay import run_relay
 
 HASH_KEY = b"test-key-of-the-suite"
@@ -53,6 +53,7 @@ def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[i
         push_endpoint=f"http://127.0.0.1:{worker_port}/pubsub/push",
         min_backoff_seconds=backoff_seconds[0],
         max_backoff_seconds=backoff_seconds[1],
+        dead_letter_retention_seconds=EMULATOR_DEAD_LETTER_RETENTION_SECONDS,
     )
     provisioning.create(wanted)
     return PubSub(emulator, wanted)
