@@ -222,7 +222,7 @@ class Grant(Item):
 
     def _change(self, verb: str, command: str) -> Change:
         # Without it gcloud asks as soon as any grant of the project has a condition.
-        condition = f"^|^title=onestock-relay|expression={self.condition}" if self.condition else "None"
+        condition = f"^;^title=onestock-relay;expression={self.condition}" if self.condition else "None"
         takes_condition = self.group[0] != "pubsub"
         return Change(
             what=f"{verb} {self.role} on {self.name} to {self.member}",

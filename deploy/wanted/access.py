@@ -17,9 +17,10 @@ _APIS = (
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
 )
+# Named in docs/security-review.md, with what each allows.
 _ROLES_OF_THE_BUILD = (
     "roles/iam.securityReviewer",  # sees that there is nothing to grant
-    "roles/logging.configWriter",  # the log-based metrics
+    "roles/logging.configWriter",  # the log-based metrics; Google has no narrower role for them
     "roles/logging.logWriter",  # the build's own log
     "roles/logging.viewer",  # the worker's line about the smoke event
     "roles/monitoring.alertPolicyEditor",

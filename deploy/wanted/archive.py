@@ -25,7 +25,8 @@ def items(installation: Installation) -> list[Item]:
     if not dataset:
         return []
     project = installation.project
-    tables = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+    whole = f"projects/{project}/datasets/{dataset}"
+    tables = f"bigquery/v2/{whole}/tables"
     content = {
         "tableReference": {"projectId": project, "datasetId": dataset, "tableId": _TABLE},
         "schema": {"fields": [{"name": name, "type": type_} for name, type_ in _COLUMNS.items()]},
@@ -43,7 +44,7 @@ def items(installation: Installation) -> list[Item]:
         name=installation.project,
         member=installation.member("pubsub"),
         role="roles/bigquery.dataEditor",
-        condition=f'resource.name.startsWith("projects/{installation.project}/datasets/{dataset}")',
+        condition=f'resource.name=="{whole}"||resource.name.startsWith("{whole}/tables/")',
     )
     where = f"{installation.project}.{dataset}.{_TABLE}"
     retention = days(DECLARED["subscription"])

@@ -196,6 +196,7 @@ def test_nobody_may_do_more_than_the_design_asks_for(
 @pytest.mark.usefixtures("applied")
 def test_in_the_whole_project_only_the_build_may_do_something_without_a_condition(cloud: GoogleCloud) -> None:
     given = grants(cloud, f"projects/{cloud.project}")
+    dataset = "projects/PROJECT/datasets/onestock_archive"
 
     assert {member for member, _, condition in given if not condition} == {ACCOUNTS["build"]}
     assert {grant for grant in given if grant[2]} == {
@@ -203,7 +204,7 @@ def test_in_the_whole_project_only_the_build_may_do_something_without_a_conditio
         (
             AGENT,
             "roles/bigquery.dataEditor",
-            'resource.name.startsWith("projects/PROJECT/datasets/onestock_archive")',
+            f'resource.name=="{dataset}"||resource.name.startsWith("{dataset}/tables/")',
         ),
     }
     assert not {role for _, role, _ in given} & {"roles/owner", "roles/editor", "roles/pubsub.admin"}

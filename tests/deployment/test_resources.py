@@ -101,7 +101,7 @@ def test_a_grant_with_another_condition_is_another_grant() -> None:
     missing = list(GRANT.changes(Found({GRANT.policy: {"bindings": [binding]}})))
     there = {"bindings": [{**binding, "condition": {"expression": "c"}}]}
 
-    flags = "--member=user:a@example.com --role=roles/x --condition=^|^title=onestock-relay|expression=c"
+    flags = "--member=user:a@example.com --role=roles/x --condition=^;^title=onestock-relay;expression=c"
     assert commands(missing) == [f"projects add-iam-policy-binding p {flags}"]
     assert not list(GRANT.changes(Found({GRANT.policy: there})))
 
