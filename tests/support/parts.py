@@ -17,7 +17,7 @@ from relay.local.processes import Child
 from relay.local.services import ROOT
 from relay.local.simulator import send
 from relay.pubsub import provisioning
-from relay.topology import EMULATOR_DEAD_LETTER_RETENTION_SECONDS, Topology
+from relay.topology import EMULATOR_DEAD_LETTER_RETENTION_SECONDS, MAX_DELIVERY_ATTEMPTS, Topology
 from tests.support.warm_relay import run_relay
 
 HASH_KEY = b"test-key-of-the-suite"
@@ -41,7 +41,13 @@ class PubSub:
         return [message["message"] for message in received]
 
 
-def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[int, int] = (1, 2)) -> PubSub:
+def new_pubsub(
+    emulator: Emulator,
+    worker_port: int,
+    *,
+    backoff_seconds: tuple[int, int] = (1, 2),
+    max_delivery_attempts: int = MAX_DELIVERY_ATTEMPTS,
+) -> PubSub:
     """Make topics and subscriptions of their own, which push to 127.0.0.1."""
     unique = f"test-{uuid.uuid4().hex[:12]}"
     wanted = Topology(
@@ -53,6 +59,7 @@ def new_pubsub(emulator: Emulator, worker_port: int, *, backoff_seconds: tuple[i
         push_endpoint=f"http://127.0.0.1:{worker_port}/pubsub/push",
         min_backoff_seconds=backoff_seconds[0],
         max_backoff_seconds=backoff_seconds[1],
+        max_delivery_attempts=max_delivery_attempts,
         dead_letter_retention_seconds=EMULATOR_DEAD_LETTER_RETENTION_SECONDS,
     )
     provisioning.create(wanted)

@@ -36,8 +36,8 @@ def serving(answer: Callable[[str, bytes], Any]) -> Iterator[str]:
 
 
 @contextmanager
-def serving_requests(answer: Callable[[Request], Reply]) -> Iterator[str]:
-    """Give the server's URL; every request is answered with what `answer` makes of it."""
+def serving_requests(answer: Callable[[Request], Reply], *, port: int = 0) -> Iterator[str]:
+    """Give the server's URL; every request is answered with what `answer` makes of it. Port 0 is any free one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -56,5 +56,5 @@ def serving_requests(answer: Callable[[Request], Reply]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    with serving_on_loopback(Handler) as url:
+    with serving_on_loopback(Handler, port=port) as url:
         yield url

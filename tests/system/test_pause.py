@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,22 @@ from typing import Any
 import pytest
 import requests
 
-from relay.local.services import ROOT
-from tests.support.parts import OneStock, PubSub, Service, Tool, order_event
+from relay.local.emulator import Emulator
+from relay.local.services import ROOT, start_service
+from tests.support.parts import OneStock, PubSub, Service, Tool, new_pubsub, order_event
+from tests.support.serving import Reply, Request, serving_requests
 from tests.support.waiting import wait_until
 
 EVENTS = 20
+FEWEST_ATTEMPTS = 5  # Pub/Sub's minimum.
+LONGEST_BACKOFF_SECONDS = 1
+
+
+@pytest.fixture
+def pubsub(emulator: Emulator, worker_port: int) -> PubSub:
+    """Return topics and subscriptions where a few seconds of failing pushes use up all attempts."""
+    backoff_seconds = (0, LONGEST_BACKOFF_SECONDS)
+    return new_pubsub(emulator, worker_port, backoff_seconds=backoff_seconds, max_delivery_attempts=FEWEST_ATTEMPTS)
 
 
 @pytest.fixture
@@ -41,24 +53,39 @@ def set_push_config(pubsub: PubSub, **config: Any) -> None:
     requests.post(url, json={"pushConfig": config}, timeout=5).raise_for_status()
 
 
-def test_nothing_is_lost_and_no_attempt_used_up_in_a_pause(
-    pubsub: PubSub, operator: Tool, onestock: OneStock, worker: Service
-) -> None:
-    paused = operator.run("pause", "--reason", "the shop is being repaired")
-    answers = [onestock.send(order_event("P-1", step)) for step in range(EVENTS)]
-    # Whether anything arrives can only be seen by waiting; the emulator pushes within milliseconds.
-    with pytest.raises(AssertionError):
-        wait_until(lambda: worker.canonical("delivery"), within=2)
-    resumed = operator.run("resume")
+@dataclass
+class Broken:
+    """What takes the pushes while no worker runs, and refuses each."""
 
-    wait_until(lambda: len(worker.canonical("delivery")) == EVENTS, within=30)
+    pushes: list[Request] = field(default_factory=list)
+
+    def refuse(self, request: Request) -> Reply:
+        """Keep a push and refuse it."""
+        self.pushes.append(request)
+        return Reply({}, 503)
+
+
+def test_nothing_is_lost_and_no_attempt_used_up_in_a_pause(
+    operator: Tool, onestock: OneStock, settings: dict[str, str], worker_port: int, tmp_path: Path
+) -> None:
+    broken = Broken()
+    with serving_requests(broken.refuse, port=worker_port):
+        paused = operator.run("pause", "--reason", "the shop is being repaired")
+        answers = [onestock.send(order_event("P-1", step)) for step in range(EVENTS)]
+        # As long as all attempts would take, after which the emulator would never push these events again.
+        with pytest.raises(AssertionError):
+            wait_until(lambda: broken.pushes, within=(FEWEST_ATTEMPTS + 1) * LONGEST_BACKOFF_SECONDS)
+    with start_service("worker", port=worker_port, settings=settings, output=tmp_path / "worker.log") as child:
+        worker = Service(child, worker_port)
+        resumed = operator.run("resume")
+        wait_until(lambda: len(worker.canonical("delivery")) == EVENTS, within=30)
+
     assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
     assert {answer.status_code for answer in answers} == {202}
     assert "wait for 7 days" in paused.stdout
     assert "the shop is being repaired" in resumed.stdout
     sent = [answer.json()["event_id"] for answer in answers]
     assert [line["event_id"] for line in worker.canonical("delivery")] == sent
-    assert pubsub.dead_letters() == []
 
 
 def test_resume_puts_the_push_configuration_back_exactly(pubsub: PubSub, operator: Tool) -> None:
