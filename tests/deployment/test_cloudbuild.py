@@ -96,9 +96,3 @@ def test_what_is_uploaded_is_what_the_build_needs_and_nothing_private(deployer: 
 
     assert {"Dockerfile", "Makefile", "main.py", "tests/deployment/conftest.py", ".ci/run"} <= uploaded
     assert not {path for path in uploaded if path.startswith((".venv/", ".git/")) or path in {".env", ".git"}}
-
-
-def test_no_test_needs_git_since_the_upload_is_no_repository() -> None:
-    runs_git = re.compile(r"[\"']git[\"'], ")
-
-    assert not [path for path in (ROOT / "tests").rglob("*.py") if runs_git.search(path.read_text())]
