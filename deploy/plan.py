@@ -22,9 +22,9 @@ def look(gcloud: Gcloud, items: Sequence[Item]) -> Found:
 
 
 def changes(gcloud: Gcloud, items: Sequence[Item]) -> list[Change]:
-    """Return what brings `items` to what they are declared to be, in the order in which it works."""
+    """Return what brings `items` to what they are declared to be, in the order in which it works, each change once."""
     found = look(gcloud, items)
-    return [change for item in items for change in item.changes(found)]
+    return list(dict.fromkeys(change for item in items for change in item.changes(found)))
 
 
 def removals(gcloud: Gcloud, items: Sequence[Item]) -> list[Change]:

@@ -6,7 +6,6 @@ No I/O: `plan.py` reads and changes.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from deploy.errors import DeployError
@@ -178,15 +177,16 @@ class Grant(Item):
     role: str
     condition: str = ""
     """An expression; empty for a grant without one."""
+    agent_of: str = ""
+    """The API whose own account the member is: Google makes it at the API's first use, or when it is asked to."""
 
     @classmethod
-    def on_resource(cls, on: Resource, member: str, role: str) -> "Grant":
+    def on_resource(cls, on: Resource, member: str, role: str, *, agent_of: str = "") -> "Grant":
         """Return a grant on what is declared: gcloud names it as its list does, and by its identity."""
         where = on.listed_by.index("list")
+        group, flags = on.listed_by[:where], on.listed_by[where + 1 :]
         [name] = on.identity.values()
-        return cls(
-            group=on.listed_by[:where], name=name, flags=on.listed_by[where + 1 :], on=on, member=member, role=role
-        )
+        return cls(group=group, name=name, flags=flags, on=on, member=member, role=role, agent_of=agent_of)
 
     @property
     def policy(self) -> Command:
@@ -204,8 +204,12 @@ class Grant(Item):
 
     def changes(self, found: Found) -> Iterator[Change]:
         """See `Item`."""
-        if not self._is_given(found):
-            yield self._change("grant", "add-iam-policy-binding")
+        if self._is_given(found):
+            return
+        if self.agent_of:
+            command = ("beta", "services", "identity", "create", f"--service={self.agent_of}")
+            yield Change(what=f"make sure that the account of {self.agent_of} exists", command=command)
+        yield self._change("grant", "add-iam-policy-binding")
 
     def removals(self, found: Found) -> Iterator[Change]:
         """Yield what takes it back; what is deleted takes its grants with it."""
@@ -233,30 +237,6 @@ class Grant(Item):
                 *((f"--condition={condition}",) if takes_condition else ()),
             ),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentGrants(Item):
-    """The roles of a Google service's own account, which exists only after the service's first use."""
-
-    service: str
-    grants: tuple[Grant, ...]
-
-    def lookups(self, found: Found) -> Iterator[Command]:
-        """See `Item`."""
-        return chain.from_iterable(grant.lookups(found) for grant in self.grants)
-
-    def changes(self, found: Found) -> Iterator[Change]:
-        """See `Item`."""
-        missing = list(chain.from_iterable(grant.changes(found) for grant in self.grants))
-        if missing:
-            command = ("beta", "services", "identity", "create", f"--service={self.service}")
-            yield Change(what=f"make sure that the account of {self.service} exists", command=command)
-        yield from missing
-
-    def removals(self, found: Found) -> Iterator[Change]:
-        """See `Item`."""
-        return chain.from_iterable(grant.removals(found) for grant in self.grants)
 
 
 def agrees(wanted: Any, found: Any) -> bool:

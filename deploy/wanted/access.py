@@ -1,7 +1,7 @@
 """APIs, service accounts, and what these may do in the whole project. Narrower grants stand with what they are on."""
 
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Apis, Grant, Item, Resource
+from deploy.resources import Apis, Grant, Item, Resource
 
 _APIS = (
     "artifactregistry.googleapis.com",
@@ -72,8 +72,10 @@ def items(installation: Installation) -> list[Item]:
         ),
         *(Grant.on_resource(each, builder, "roles/iam.serviceAccountUser") for each in (receiver, worker, push)),
         # Projects that used Pub/Sub before April 2021 need it; elsewhere it repeats what Pub/Sub's agent may do.
-        AgentGrants(
-            service="pubsub.googleapis.com",
-            grants=(Grant.on_resource(push, installation.member("pubsub"), "roles/iam.serviceAccountTokenCreator"),),
+        Grant.on_resource(
+            push,
+            installation.member("pubsub"),
+            "roles/iam.serviceAccountTokenCreator",
+            agent_of="pubsub.googleapis.com",
         ),
     ]

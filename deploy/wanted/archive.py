@@ -4,9 +4,9 @@ import json
 
 from deploy.gcloud import API
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Grant, Item, Resource
+from deploy.resources import Grant, Item, Resource
 from deploy.topology import DECLARED
-from deploy.wanted.pubsub import days, seconds, subscription
+from deploy.wanted.pubsub import days, kept, subscription
 
 _TABLE = "events"
 # Source: "BigQuery subscriptions" (Pub/Sub), properties that are written with --write-metadata.
@@ -45,20 +45,19 @@ def items(installation: Installation) -> list[Item]:
         member=installation.member("pubsub"),
         role="roles/bigquery.dataEditor",
         condition=f'resource.name=="{whole}"||resource.name.startsWith("{whole}/tables/")',
+        agent_of="pubsub.googleapis.com",
     )
     where = f"{installation.project}.{dataset}.{_TABLE}"
-    retention = days(DECLARED["subscription"])
     archive = subscription(
         installation,
         f"{installation.pubsub_topic}-archive",
         installation.pubsub_topic,
-        settings={
-            "bigqueryConfig": {"table": where, "writeMetadata": True},
-            "messageRetentionDuration": seconds(retention),
-        },
-        flags={
-            "bigqueryConfig": (f"--bigquery-table={where}", "--write-metadata"),
-            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
+        {
+            "bigqueryConfig": (
+                {"table": where, "writeMetadata": True},
+                (f"--bigquery-table={where}", "--write-metadata"),
+            ),
+            **kept(days(DECLARED["subscription"])),
         },
     )
-    return [table, AgentGrants(service="pubsub.googleapis.com", grants=(writes,)), archive]
+    return [table, writes, archive]

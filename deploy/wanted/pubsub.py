@@ -7,8 +7,11 @@ from typing import Any
 
 from deploy.gcloud import Command
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Grant, Item, Resource
+from deploy.resources import Grant, Item, Resource
 from deploy.topology import DECLARED
+
+Setting = tuple[Any, Command]
+"""What the API says, and the flags that make it so."""
 
 _PUSHED = DECLARED["subscription"]
 _PULLED = DECLARED["dead_letter_subscription"]
@@ -36,13 +39,8 @@ def items(installation: Installation) -> list[Item]:
         _dead_letters_pull(installation),
         push,
         dataclasses.replace(topic(pause_marker(installation), retention=days(DECLARED["topic"])), is_applied=False),
-        AgentGrants(
-            service=_API,
-            grants=(
-                Grant.on_resource(dead_letters, agent, _PUBLISHER),
-                Grant.on_resource(push, agent, "roles/pubsub.subscriber"),
-            ),
-        ),
+        Grant.on_resource(dead_letters, agent, _PUBLISHER, agent_of=_API),
+        Grant.on_resource(push, agent, "roles/pubsub.subscriber", agent_of=_API),
         Grant.on_resource(events, installation.member("receiver"), _PUBLISHER),
         Grant.on_resource(dead_letters, installation.member("worker"), _PUBLISHER),
     ]
@@ -71,26 +69,31 @@ def subscription(
     installation: Installation,
     name: str,
     topic_name: str,
+    settings: Mapping[str, Setting],
     *,
-    settings: Mapping[str, Any],
-    flags: Mapping[str, Command],
-    only_at_creation: Command = (),
+    is_ordered: bool = False,
     held: Mapping[str, tuple[Command, str]] = MappingProxyType({}),
 ) -> Resource:
-    """Return a subscription that never expires; `flags` are what makes each of the `settings`."""
+    """Return a subscription that never expires."""
+    never: Setting = ({}, ("--expiration-period=never",))  # The default removes it after 31 idle days.
+    changeable = {"expirationPolicy": never, **settings}
+    only_at_creation = {"topic": f"projects/{installation.project}/topics/{topic_name}"}
     return Resource(
         what=f"subscription {name}",
         api=_API,
         listed_by=(*_SUBSCRIPTIONS, "list"),
         identity={"name": name},
         settings={
-            "topic": f"projects/{installation.project}/topics/{topic_name}",
-            "expirationPolicy": {},  # Never. The default removes it after 31 idle days.
-            **settings,
+            **only_at_creation,
+            **({"enableMessageOrdering": True} if is_ordered else {}),
+            **{key: wanted for key, (wanted, _) in changeable.items()},
         },
-        create=(*_SUBSCRIPTIONS, "create", name, f"--topic={topic_name}", *only_at_creation),
+        create=(
+            *(*_SUBSCRIPTIONS, "create", name, f"--topic={topic_name}"),
+            *(("--enable-message-ordering",) if is_ordered else ()),
+        ),
         update=(*_SUBSCRIPTIONS, "update", name),
-        flags={"expirationPolicy": ("--expiration-period=never",), **flags},
+        flags={key: flags for key, (_, flags) in changeable.items()},
         held=held,
         delete=(*_SUBSCRIPTIONS, "delete", name),
     )
@@ -102,58 +105,59 @@ def pause_marker(installation: Installation) -> str:
 
 
 def _push(installation: Installation) -> Resource:
-    endpoint = f"{installation.worker_url}/pubsub/push"
-    identity = {"serviceAccountEmail": installation.account("push"), "audience": installation.worker_url}
-    retention = days(_PUSHED)
-    backoff = {"min": f"{_PUSHED['min_backoff_seconds']}s", "max": f"{_PUSHED['max_backoff_seconds']}s"}
-    attempts = _PUSHED["max_delivery_attempts"]
-    dead_letter_topic = f"projects/{installation.project}/topics/{installation.pubsub_dead_letter_topic}"
+    endpoint, account = f"{installation.worker_url}/pubsub/push", installation.account("push")
+    audience = installation.worker_url
+    least, most = f"{_PUSHED['min_backoff_seconds']}s", f"{_PUSHED['max_backoff_seconds']}s"
+    attempts, dead_letter_topic = _PUSHED["max_delivery_attempts"], installation.pubsub_dead_letter_topic
+    whole_dead_letter_topic = f"projects/{installation.project}/topics/{dead_letter_topic}"
     return subscription(
         installation,
         installation.pubsub_subscription,
         installation.pubsub_topic,
-        settings={
-            "pushConfig": {"pushEndpoint": endpoint, "oidcToken": identity},
-            "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
-            "enableMessageOrdering": True,
-            "messageRetentionDuration": seconds(retention),
-            "retryPolicy": {"minimumBackoff": backoff["min"], "maximumBackoff": backoff["max"]},
-            "deadLetterPolicy": {"deadLetterTopic": dead_letter_topic, "maxDeliveryAttempts": attempts},
-        },
-        flags={
+        {
             "pushConfig": (
-                f"--push-endpoint={endpoint}",
-                f"--push-auth-service-account={identity['serviceAccountEmail']}",
-                f"--push-auth-token-audience={identity['audience']}",
+                {"pushEndpoint": endpoint, "oidcToken": {"serviceAccountEmail": account, "audience": audience}},
+                (
+                    f"--push-endpoint={endpoint}",
+                    f"--push-auth-service-account={account}",
+                    f"--push-auth-token-audience={audience}",
+                ),
             ),
-            "ackDeadlineSeconds": (f"--ack-deadline={ACK_DEADLINE_SECONDS}",),
-            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
-            "retryPolicy": (f"--min-retry-delay={backoff['min']}", f"--max-retry-delay={backoff['max']}"),
+            "retryPolicy": (
+                {"minimumBackoff": least, "maximumBackoff": most},
+                (f"--min-retry-delay={least}", f"--max-retry-delay={most}"),
+            ),
             "deadLetterPolicy": (
-                f"--dead-letter-topic={installation.pubsub_dead_letter_topic}",
-                f"--max-delivery-attempts={attempts}",
+                {"deadLetterTopic": whole_dead_letter_topic, "maxDeliveryAttempts": attempts},
+                (f"--dead-letter-topic={dead_letter_topic}", f"--max-delivery-attempts={attempts}"),
             ),
+            **_acknowledged_within(ACK_DEADLINE_SECONDS),
+            **kept(days(_PUSHED)),
         },
-        only_at_creation=("--enable-message-ordering",),
+        is_ordered=True,
         held={"pushConfig": (TOPICS_LISTED, pause_marker(installation))},
     )
 
 
 def _dead_letters_pull(installation: Installation) -> Resource:
-    retention = installation.dead_letter_retention
     return subscription(
         installation,
         installation.pubsub_dead_letter_subscription,
         installation.pubsub_dead_letter_topic,
-        settings={
-            "ackDeadlineSeconds": _PULLED["ack_deadline_seconds"],
-            "messageRetentionDuration": seconds(retention),
-        },
-        flags={
-            "ackDeadlineSeconds": (f"--ack-deadline={_PULLED['ack_deadline_seconds']}",),
-            "messageRetentionDuration": (f"--message-retention-duration={retention}",),
+        {
+            **_acknowledged_within(_PULLED["ack_deadline_seconds"]),
+            **kept(installation.dead_letter_retention),
         },
     )
+
+
+def _acknowledged_within(deadline_seconds: int) -> dict[str, Setting]:
+    return {"ackDeadlineSeconds": (deadline_seconds, (f"--ack-deadline={deadline_seconds}",))}
+
+
+def kept(retention: str) -> dict[str, Setting]:
+    """Return how long messages are kept, as a setting; `retention` is as gcloud reads it."""
+    return {"messageRetentionDuration": (seconds(retention), (f"--message-retention-duration={retention}",))}
 
 
 def days(declared: Mapping[str, Any]) -> str:

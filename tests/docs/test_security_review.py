@@ -3,7 +3,7 @@
 import re
 
 from deploy.installation import Installation
-from deploy.resources import AgentGrants, Grant
+from deploy.resources import Grant
 from deploy.wanted import GROUPS
 from relay.local.services import ROOT
 
@@ -37,7 +37,6 @@ def granted() -> list[tuple[str, Grant]]:
     """Return everything that `apply` grants, with the identity's name."""
     items = [item for group in GROUPS.values() for item in group(WITH_EVERYTHING)]
     grants = [item for item in items if isinstance(item, Grant)]
-    grants += [grant for item in items if isinstance(item, AgentGrants) for grant in item.grants]
     return [(name_of(grant.member), grant) for grant in grants]
 
 
