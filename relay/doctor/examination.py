@@ -72,7 +72,7 @@ def _limits(settings: DoctorSettings, *, is_local: bool) -> Topology:
 
 def wanted_by(settings: DoctorSettings, worker: Service | Missing, limits: Topology) -> Topology:
     """Return the topics and subscriptions as they must be, with these limits; the endpoint is empty if unknown."""
-    url = settings.worker_url or (worker.url if isinstance(worker, Service) else None)
+    url = settings.worker_url or (_pushed_address(worker) if isinstance(worker, Service) else None)
     return replace(
         limits,
         project=settings.project,
@@ -82,6 +82,12 @@ def wanted_by(settings: DoctorSettings, worker: Service | Missing, limits: Topol
         dead_letter_subscription=settings.dead_letter_subscription,
         push_endpoint=f"{url}{push.PUSH_PATH}" if url else "",
     )
+
+
+def _pushed_address(worker: Service) -> str | None:
+    """Return the one of the worker's addresses that its tokens are for, which is where deploy has Pub/Sub push."""
+    audience = worker.environ.get("PUSH_AUDIENCE")
+    return audience if audience in worker.urls else worker.url
 
 
 def _answers(cloud: Cloud, facts: Facts) -> Answers:

@@ -39,9 +39,9 @@ def apis(running_apis: GoogleApis) -> GoogleApis:
     return running_apis
 
 
-def examined(apis: GoogleApis, **settings: str) -> list[Finding]:
+def examined(apis: GoogleApis) -> list[Finding]:
     cloud = Cloud(AuthorizedSession(AnonymousCredentials()), dict.fromkeys(GOOGLE, apis.url))
-    return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT, **settings}), {})
+    return examine(cloud, DoctorSettings.from_environ({"GOOGLE_CLOUD_PROJECT": google.PROJECT}), {})
 
 
 def bad_checks(findings: list[Finding]) -> set[str]:
@@ -192,10 +192,11 @@ def test_what_deploy_applies_is_what_the_doctor_asks_for(deployer: Deployer, clo
 def test_what_is_missing_is_made_as_deploy_makes_it(apis: GoogleApis) -> None:
     FAULTS["nothing on Pub/Sub"][0](apis.resources)
     installation = Installation(project=google.PROJECT, project_number=google.NUMBER)
+    apis.resources[google.WORKER]["urls"].append(installation.worker_url)
     set_variable(apis.resources, google.WORKING, "PUSH_AUDIENCE", installation.worker_url)
     deployed = plan_of(installation)
 
-    printed = [shlex.split(command)[1:] for command in commands_of(apis, WORKER_URL=installation.worker_url)]
+    printed = [shlex.split(command)[1:] for command in commands_of(apis)]
 
     made = {words[3]: set(words) - {f"--project={google.PROJECT}"} for words in printed if "create" in words}
     assert made == deployed
@@ -210,9 +211,9 @@ def plan_of(installation: Installation) -> dict[str, set[str]]:
     return {command[3]: set(command) for command in commands if command[2] == "create"}
 
 
-def commands_of(apis: GoogleApis, **settings: str) -> set[str]:
+def commands_of(apis: GoogleApis) -> set[str]:
     """Return the commands that the doctor prints."""
-    return {command for finding in examined(apis, **settings) for command in finding.commands}
+    return {command for finding in examined(apis) for command in finding.commands}
 
 
 def test_the_collection_is_the_stores_own() -> None:
