@@ -71,7 +71,10 @@ def test_ids_as_long_as_google_s_fit_80_columns(capsys: pytest.CaptureFixture[st
     assert len(lines) <= 6
 
 
-def test_two_handlers_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_handlers_of_one_name_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # As wide as it needs: the output is no terminal.
     names = ["handlers.orders.follow", "handlers.parcels.follow", "handlers.orders.bill"]
 
     lines = shown([letter(dead_letter_reason="no", dead_letter_handler=name) for name in names], capsys)

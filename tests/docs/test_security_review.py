@@ -41,8 +41,9 @@ def granted() -> list[tuple[str, Grant]]:
 
 
 def name_of(member: str) -> str:
-    email = member.removeprefix("serviceAccount:")
-    return "Pub/Sub's agent" if email == WITH_EVERYTHING.pubsub_agent else email.partition("@")[0]
+    if member == WITH_EVERYTHING.member("pubsub"):
+        return "Pub/Sub's agent"
+    return member.removeprefix("serviceAccount:").partition("@")[0]
 
 
 def test_every_role_is_named_and_no_other_one() -> None:
