@@ -66,7 +66,7 @@ def test_an_order_with_a_failing_handler_is_explained_and_its_event_runs_again_o
     for text in ("code_of_the_shop.orders.bill", "ValueError: invented: no price", "Traceback", "relay trace "):
         assert text in failing
     assert (rerun.status_code, again.status_code, edited.status_code) == (303, 303, 303)
-    assert "<strong>redriven</strong>" in console.get(rerun.headers["Location"])
+    assert "<strong>run again</strong>" in console.get(rerun.headers["Location"])
     assert console.get(again.headers["Location"]).count("<strong>received</strong>") == 3
     assert '"new_state": "edited"' in console.get(edited.headers["Location"])
 

@@ -113,7 +113,7 @@ def test_the_newest_webhooks_in_cloud_logging_are_kept_as_far_as_the_log_holds_t
     [file] = (tmp_path / "kept").iterdir()
     assert ended.stdout.startswith("1 webhook of Cloud Logging of the project test-relay kept")
     assert "ORD-2" in file.read_text()
-    assert "1 are left out: the log does not hold their whole body" in ended.stderr
+    assert "1 webhook left out: the log does not hold their whole body" in ended.stderr
 
 
 def test_every_shell_block_of_the_text_runs_or_says_why_not(checkout: Checkout, tmp_path: Path) -> None:
